@@ -1,0 +1,63 @@
+//! The commit loop: takes one outcome, drains what else is there, and has all of it committed at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use log::warn;
+
+use super::Shared;
+use crate::store::{Committed, Error, LeaseOutcome};
+
+/// Items in one commit at most: what a live item may have to wait for.
+const TOGETHER: usize = 1024;
+/// How long a full disk is left alone before the commit is tried again.
+const UNTIL_THERE_IS_ROOM: Duration = Duration::from_secs(1);
+
+pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<LeaseOutcome>) {
+    while let Ok(first) = outcomes.recv() {
+        let batch: Arc<[LeaseOutcome]> = gather(first, outcomes).into();
+        let Some(committed) = commit(shared, &batch) else { return };
+        if committed.fenced > 0 {
+            warn!("{} outcomes came in under leases that were not theirs any more, and were dropped", committed.fenced);
+        }
+        shared.stats.committed(&batch, committed, shared.now());
+        shared.returned(batch.iter().filter(|outcome| outcome.ends).count());
+    }
+}
+
+fn gather(first: LeaseOutcome, more: &Receiver<LeaseOutcome>) -> Vec<LeaseOutcome> {
+    let mut items = first.done.len();
+    let mut batch = vec![first];
+    while items < TOGETHER
+        && let Ok(next) = more.try_recv()
+    {
+        items += next.done.len();
+        batch.push(next);
+    }
+    batch
+}
+
+/// Commits, however long the disk is full. None when the store cannot be written to any more.
+fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
+    loop {
+        match shared.store.commit(Arc::clone(batch), shared.settings.max_attempts, shared.now()) {
+            Ok(committed) => {
+                shared.disk_has_room();
+                return Some(committed);
+            }
+            Err(Error::Full) => {
+                shared.disk_is_full();
+                if shared.stopping() {
+                    // Nothing is lost: the leases go back at the next start.
+                    return None;
+                }
+                std::thread::sleep(UNTIL_THERE_IS_ROOM);
+            }
+            Err(error) => {
+                shared.fail(format!("a commit failed: {error}"));
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The lease loop: gives out items while the workers have room, the live lane first, bulk jobs by priority.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use log::error;
+use rustc_hash::FxHashMap;
+
+use super::Shared;
+use super::rules::{JobRules, Rules};
+use super::work::Work;
+use crate::job::{JobId, Lane};
+use crate::label::Revision;
+use crate::model::Millis;
+use crate::store::{Ask, Error, Leased, Result, Runnable};
+
+/// Items in one lease at most.
+const LEASE_ITEMS: usize = 256;
+/// Live jobs looked at in one turn.
+const LIVE_JOBS: usize = 64;
+/// Bulk jobs looked at in one turn: past it the youngest wait.
+const BULK_JOBS: usize = 1_000;
+/// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// Compiled revisions kept at hand.
+const REVISIONS: usize = 4;
+
+pub fn lease_until_stopped(shared: &Shared, wake: &Receiver<()>, live: Sender<Work>, bulk: Sender<Work>) {
+    let mut leaser = Leaser { shared, live, bulk, jobs: FxHashMap::default(), revisions: Vec::new(), next_lease: 0 };
+    while !shared.stopping() {
+        let sleep = match leaser.turn(Instant::now(), shared.now()) {
+            Ok(sleep) => sleep,
+            Err(Error::Full) => {
+                shared.disk_is_full();
+                Duration::from_secs(1)
+            }
+            Err(Error::Stopping) => return,
+            Err(error) => {
+                shared.fail(format!("leasing failed: {error}"));
+                return;
+            }
+        };
+        match wake.recv_timeout(sleep) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// What the loop keeps of a running job between turns.
+struct Running {
+    rules: Arc<JobRules>,
+    /// Items leased so far, divided by priority: the job with the least comes next, so that shares follow priorities
+    /// and none starves (stride scheduling, Waldspurger and Weihl 1995).
+    pass: f64,
+    allowance: Option<Allowance>,
+}
+
+/// A token bucket: what `max_per_second` still allows.
+struct Allowance {
+    per_second: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(per_second: f64, now: Instant) -> Allowance {
+        Allowance { per_second, tokens: 1.0, at: now }
+    }
+
+    /// A quarter of a second's worth, or one item.
+    fn size(&self) -> f64 {
+        (self.per_second / 4.0).max(1.0)
+    }
+
+    fn refill(&mut self, per_second: f64, now: Instant) {
+        self.tokens += now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        (self.per_second, self.at) = (per_second, now);
+        self.tokens = self.tokens.min(self.size());
+    }
+
+    /// Items that may go now: a bucketful, so that a fast job is not leased item by item.
+    fn items(&self) -> usize {
+        if self.tokens + 1e-9 >= self.size() { self.tokens.round() as usize } else { 0 }
+    }
+
+    fn until_full(&self) -> Duration {
+        Duration::from_secs_f64(((self.size() - self.tokens).max(0.0) / self.per_second).min(3600.0))
+    }
+}
+
+struct Leaser<'a> {
+    shared: &'a Shared,
+    live: Sender<Work>,
+    bulk: Sender<Work>,
+    jobs: FxHashMap<JobId, Running>,
+    revisions: Vec<Arc<Rules>>,
+    next_lease: i64,
+}
+
+impl Leaser<'_> {
+    /// Leases what there is room for, and answers how long nothing can be expected to change by itself.
+    fn turn(&mut self, at: Instant, now: Millis) -> Result<Duration> {
+        if !self.shared.look_at_disk() {
+            return Ok(Duration::from_secs(1));
+        }
+        if self.shared.suspects() {
+            return self.suspect_turn(at, now);
+        }
+        let (bulk, sleep) = self.bulk_asks(at, now)?;
+        let live = self.live_asks(at, now)?;
+        if live.is_empty() && bulk.is_empty() {
+            return Ok(sleep);
+        }
+        let asks: Vec<Ask> = live.into_iter().chain(bulk).collect();
+        let leases = self.shared.store.lease(asks, self.shared.epoch, now)?;
+        let some = !leases.is_empty();
+        for leased in leases {
+            self.dispatch(leased);
+        }
+        // What could be leased was; more comes only when something changes, and that wakes this loop.
+        Ok(if some { Duration::ZERO } else { sleep })
+    }
+
+    /// While there are suspects, one item is in flight at a time: who dies then is known.
+    fn suspect_turn(&mut self, at: Instant, now: Millis) -> Result<Duration> {
+        if self.shared.in_flight() > 0 {
+            return Ok(LONGEST_SLEEP);
+        }
+        let lease = self.lease_number();
+        match self.shared.store.lease_suspect(self.shared.epoch, lease, now)? {
+            Some((job, leased)) => {
+                self.take_up(&job, at)?;
+                self.dispatch(leased);
+            }
+            None => self.shared.no_suspects_left(),
+        }
+        Ok(Duration::ZERO)
+    }
+
+    fn live_asks(&mut self, at: Instant, now: Millis) -> Result<Vec<Ask>> {
+        let room = self.live.capacity().map_or(LIVE_JOBS, |capacity| capacity - self.live.len());
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let jobs = self.shared.store.runnable(Lane::Live, room)?;
+        let mut asks = Vec::with_capacity(jobs.len());
+        for job in jobs.iter().filter(|job| !job.waits(now)) {
+            self.take_up(job, at)?;
+            asks.push(Ask { job: job.id, items: LEASE_ITEMS, lease: self.lease_number() });
+        }
+        Ok(asks)
+    }
+
+    fn bulk_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
+        let mut sleep = LONGEST_SLEEP;
+        let room = self.bulk.capacity().map_or(1, |capacity| capacity - self.bulk.len());
+        let jobs = self.shared.store.runnable(Lane::Bulk, BULK_JOBS)?;
+        // They come by id.
+        self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
+        for job in &jobs {
+            self.take_up(job, at)?;
+            if let Some(due) = job.due.filter(|&due| due > now) {
+                sleep = sleep.min(Duration::from_millis((due - now).unsigned_abs()));
+            }
+        }
+        let mut open: Vec<&Runnable> =
+            jobs.iter().filter(|job| job.open || job.due.is_some_and(|due| due <= now)).collect();
+        let mut asks = Vec::with_capacity(room);
+        while asks.len() < room && !open.is_empty() {
+            let pass = |job: &&Runnable| self.jobs.get(&job.id).map_or(f64::MAX, |running| running.pass);
+            let Some(next) = (0..open.len()).min_by(|&a, &b| pass(&open[a]).total_cmp(&pass(&open[b]))) else { break };
+            let job = open[next];
+            let Some(running) = self.jobs.get_mut(&job.id) else { break };
+            let mut items = LEASE_ITEMS;
+            if let Some(allowance) = &mut running.allowance {
+                items = items.min(allowance.items());
+                if items == 0 {
+                    sleep = sleep.min(allowance.until_full());
+                    open.remove(next);
+                    continue;
+                }
+                allowance.tokens -= items as f64;
+            }
+            running.pass += items as f64 / job.priority as f64;
+            asks.push(Ask { job: job.id, items, lease: self.lease_number() });
+        }
+        Ok((asks, sleep))
+    }
+
+    /// Makes a job ready to be leased from: its rules, its place among the others, its allowance.
+    fn take_up(&mut self, job: &Runnable, at: Instant) -> Result<()> {
+        // One that comes later begins where the others are: it has no claim on the time before.
+        let least = self.jobs.values().map(|running| running.pass).min_by(f64::total_cmp).unwrap_or_default();
+        if !self.jobs.contains_key(&job.id) {
+            let rules = self.rules(job.revision)?;
+            let rules = Arc::new(JobRules::new(job, rules));
+            self.jobs.insert(job.id, Running { rules, pass: least, allowance: None });
+        }
+        if let Entry::Occupied(mut known) = self.jobs.entry(job.id) {
+            let running = known.get_mut();
+            match (&mut running.allowance, job.max_per_second) {
+                (Some(allowance), Some(per_second)) => allowance.refill(per_second, at),
+                (allowance, per_second) => *allowance = per_second.map(|rate| Allowance::new(rate, at)),
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(&mut self, revision: Revision) -> Result<Arc<Rules>> {
+        if let Some(known) = self.revisions.iter().find(|rules| rules.revision == revision) {
+            return Ok(Arc::clone(known));
+        }
+        let rules = Arc::new(Rules::compile(&self.shared.store, revision, &*self.shared.compile)?);
+        if self.revisions.len() == REVISIONS {
+            self.revisions.remove(0);
+        }
+        self.revisions.push(Arc::clone(&rules));
+        Ok(rules)
+    }
+
+    fn lease_number(&mut self) -> i64 {
+        self.next_lease += 1;
+        self.next_lease
+    }
+
+    fn dispatch(&mut self, leased: Leased) {
+        let job = leased.lease.job;
+        let Some(running) = self.jobs.get(&job) else {
+            // Cannot be: a job is taken up before it is asked for. Its items go back at the next start.
+            error!("job {job}: leased without having been taken up");
+            return;
+        };
+        let rules = Arc::clone(&running.rules);
+        let channel = if rules.lane == Lane::Live { &self.live } else { &self.bulk };
+        self.shared.sent_out();
+        // There is room: nobody else sends. Workers outlive this loop.
+        let _ = channel.send(Work { leased, rules, stop: self.shared.stop_flag(job) });
+    }
+}

@@ -1,0 +1,336 @@
+//! The engine: plan, lease, analyse, commit. All its threads are spawned, named and joined here.
+//!
+//! ```text
+//! plan ──► chunk rows ──► lease ──► bounded channels ──► workers ──► bounded channel ──► commit
+//!                            ▲        (live, bulk)                                          │
+//!                            └───────────────── woken by publish, control, commit ──────────┘
+//! ```
+
+mod begun;
+mod commit;
+mod lease;
+mod plan;
+mod rules;
+mod stats;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{error, info, warn};
+use rustc_hash::FxHashMap;
+
+pub use rules::Compile;
+pub use stats::Totals;
+
+use crate::job::{Job, JobId};
+use crate::model::Millis;
+use crate::os;
+use crate::store::{Recovered, Result, Store};
+
+/// What the engine is told once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    /// Threads for bulk jobs; the live lane has one more.
+    pub workers: usize,
+    pub max_attempts: u32,
+    /// Below this much free space nothing is leased.
+    pub min_free_bytes: u64,
+    /// Milliseconds since the epoch, now.
+    pub clock: fn() -> Millis,
+}
+
+/// What all threads of the engine share.
+struct Shared {
+    store: Arc<Store>,
+    settings: Settings,
+    compile: Arc<Compile>,
+    notes: begun::Notes,
+    epoch: i64,
+    stats: stats::Stats,
+    stopping: AtomicBool,
+    /// Claiming waits for room on the disk.
+    held: AtomicBool,
+    suspects: AtomicBool,
+    /// Leases that are out.
+    in_flight: AtomicUsize,
+    disk_looked_at: Mutex<Option<Instant>>,
+    stops: Mutex<FxHashMap<JobId, Arc<AtomicBool>>>,
+    /// Counts what was committed or planned, for those who wait to see it.
+    news: (Mutex<u64>, Condvar),
+    wake_lease: Sender<()>,
+    wake_plan: Sender<()>,
+    failed: Sender<String>,
+}
+
+/// The free space is looked at this often.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+
+impl Shared {
+    fn now(&self) -> Millis {
+        (self.settings.clock)()
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The store cannot be relied on any more: say so and end, so that a new start recovers from what is committed.
+    fn fail(&self, why: String) {
+        error!("{why}");
+        self.stopping.store(true, Ordering::Relaxed);
+        // The first reason counts.
+        let _ = self.failed.try_send(why);
+        self.wake_lease();
+    }
+
+    /// A full channel means that a wake-up is on its way already.
+    fn wake_lease(&self) {
+        let _ = self.wake_lease.try_send(());
+    }
+
+    fn wake_plan(&self) {
+        let _ = self.wake_plan.try_send(());
+    }
+
+    fn disk_is_full(&self) {
+        if !self.held.swap(true, Ordering::Relaxed) {
+            warn!("the disk is full: nothing is claimed until there is room");
+        }
+    }
+
+    fn disk_has_room(&self) {
+        if self.held.swap(false, Ordering::Relaxed) {
+            info!("there is room on the disk again: claiming goes on");
+            self.wake_plan();
+        }
+    }
+
+    /// Looks at the free space, at most once a second. False where there is too little.
+    fn look_at_disk(&self) -> bool {
+        let mut looked_at = self.disk_looked_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if looked_at.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
+            *looked_at = Some(Instant::now());
+            match os::free_bytes(&self.settings.data_dir) {
+                Ok(free) if free < self.settings.min_free_bytes => self.disk_is_full(),
+                Ok(_) => self.disk_has_room(),
+                Err(error) => warn!("the free space cannot be seen: {error}"),
+            }
+        }
+        !self.held()
+    }
+
+    fn suspects(&self) -> bool {
+        self.suspects.load(Ordering::Relaxed)
+    }
+
+    fn no_suspects_left(&self) {
+        self.suspects.store(false, Ordering::Relaxed);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    fn sent_out(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn returned(&self, leases: usize) {
+        self.in_flight.fetch_sub(leases, Ordering::AcqRel);
+        self.tell_news();
+        self.wake_lease();
+    }
+
+    fn tell_news(&self) {
+        *self.news.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
+        self.news.1.notify_all();
+    }
+
+    fn stops(&self) -> std::sync::MutexGuard<'_, FxHashMap<JobId, Arc<AtomicBool>>> {
+        self.stops.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn stop_flag(&self, job: JobId) -> Arc<AtomicBool> {
+        let mut stops = self.stops();
+        // Flags that no lease holds any more are of no use to anybody.
+        if stops.len() > 256 {
+            stops.retain(|_, flag| Arc::strong_count(flag) > 1);
+        }
+        Arc::clone(stops.entry(job).or_default())
+    }
+
+    /// Leases of the job that are out end at their next item; later ones are not concerned.
+    fn interrupt(&self, job: JobId) {
+        if let Some(flag) = self.stops().remove(&job) {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The running engine.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    recovered: Recovered,
+    started: Instant,
+}
+
+impl Engine {
+    /// Recovers what an earlier process left and starts to drain. `failed` hears when the store cannot be written to.
+    pub fn start(
+        store: Arc<Store>,
+        settings: Settings,
+        compile: Arc<Compile>,
+        failed: Sender<String>,
+    ) -> anyhow::Result<Engine> {
+        let left = begun::Notes::left(&settings.data_dir)?;
+        let recovered = store.recover(left, settings.max_attempts, (settings.clock)())?;
+        let workers = settings.workers.max(1);
+        // One more for the live lane.
+        let notes = begun::Notes::create(&settings.data_dir, recovered.epoch, workers + 1)?;
+        let (wake_lease, lease_woken) = bounded(1);
+        let (wake_plan, plan_woken) = bounded(1);
+        let shared = Arc::new(Shared {
+            suspects: AtomicBool::new(store.has_suspects()?),
+            store,
+            settings,
+            compile,
+            notes,
+            epoch: recovered.epoch,
+            stats: stats::Stats::default(),
+            stopping: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            disk_looked_at: Mutex::new(None),
+            stops: Mutex::default(),
+            news: Default::default(),
+            wake_lease,
+            wake_plan,
+            failed,
+        });
+        let engine = Engine { shared, threads: Mutex::default(), recovered, started: Instant::now() };
+        engine.spawn_all(workers, lease_woken, plan_woken)?;
+        engine.shared.wake_plan();
+        Ok(engine)
+    }
+
+    fn spawn_all(&self, workers: usize, lease_woken: Receiver<()>, plan_woken: Receiver<()>) -> std::io::Result<()> {
+        let (live, live_work) = bounded(64);
+        // Enough that nobody waits for the next lease, little enough that a held job stops soon.
+        let (bulk, bulk_work) = bounded(workers * 2);
+        let (outcomes, committing) = bounded(workers * 4);
+        self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
+        self.spawn("lease", move |shared| lease::lease_until_stopped(shared, &lease_woken, live, bulk))?;
+        for slot in 0..workers {
+            let (work, outcomes) = (bulk_work.clone(), outcomes.clone());
+            self.spawn(&format!("work-{slot}"), move |shared| {
+                work::work_until_closed(shared, slot, &work, &outcomes);
+            })?;
+        }
+        self.spawn("work-live", move |shared| work::work_until_closed(shared, workers, &live_work, &outcomes))?;
+        self.spawn("commit", move |shared| commit::commit_until_closed(shared, &committing))
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&shared))?;
+        self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(thread);
+        Ok(())
+    }
+
+    /// Ends gracefully: items being analysed end and are committed, leases not begun go back.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.wake_lease();
+        self.shared.wake_plan();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        for thread in threads {
+            let name = thread.thread().name().unwrap_or("?").to_owned();
+            if thread.join().is_err() {
+                error!("thread {name} ended in a panic");
+            }
+        }
+    }
+
+    /// A job was published or resumed, or items came: there may be something to do.
+    pub fn wake(&self) {
+        self.shared.wake_plan();
+        self.shared.wake_lease();
+    }
+
+    pub fn pause(&self, job: JobId) -> Result<Job> {
+        let paused = self.shared.store.pause_job(job)?;
+        self.interrupt_group(job)?;
+        Ok(paused)
+    }
+
+    pub fn resume(&self, job: JobId) -> Result<Job> {
+        let resumed = self.shared.store.resume_job(job)?;
+        if self.shared.store.has_suspects()? {
+            self.shared.suspects.store(true, Ordering::Relaxed);
+        }
+        self.wake();
+        Ok(resumed)
+    }
+
+    pub fn cancel(&self, job: JobId) -> Result<Job> {
+        let cancelled = self.shared.store.cancel_job(job, self.shared.now())?;
+        self.interrupt_group(job)?;
+        Ok(cancelled)
+    }
+
+    fn interrupt_group(&self, job: JobId) -> Result<()> {
+        for job in self.shared.store.group(job)? {
+            self.shared.interrupt(job);
+        }
+        Ok(())
+    }
+
+    /// Waits until something was committed or planned after `seen`, at most for `patience`; the count as it then stands.
+    pub fn await_news(&self, seen: u64, patience: Duration) -> u64 {
+        let (count, told) = &self.shared.news;
+        let count = count.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waited = told.wait_timeout_while(count, patience, |count| *count <= seen);
+        *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+
+    /// Tasks a second of a job just now; None while unknown.
+    pub fn rate(&self, job: JobId) -> Option<f64> {
+        self.shared.stats.rate(job, self.shared.now())
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.shared.stats.totals()
+    }
+
+    /// Claiming waits for room on the disk.
+    pub fn held(&self) -> bool {
+        self.shared.held()
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.shared.stopping()
+    }
+
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub fn workers(&self) -> usize {
+        self.shared.settings.workers.max(1)
+    }
+
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+}

@@ -1,0 +1,138 @@
+//! A catalogue revision compiled, and what a job may do with it to the items of one shape.
+
+use std::sync::{Arc, RwLock};
+
+use rustc_hash::FxHashMap;
+
+use crate::job::{Filter, JobId, Lane};
+use crate::label::{Evidence, PhraseNo, Place, ProgramNo, ProgramRules, Revision, Scope, TopicNo};
+use crate::labeller::Labeller;
+use crate::model::{Catalogue, Detection, TopicSet};
+use crate::store::{ReadItem, Result, Runnable, Store};
+
+/// Makes the labeller of a frozen catalogue.
+pub type Compile = dyn Fn(&Catalogue) -> Arc<dyn Labeller> + Send + Sync;
+
+/// A revision, ready to read items by.
+pub struct Rules {
+    pub revision: Revision,
+    pub labeller: Arc<dyn Labeller>,
+    /// By index in the catalogue.
+    topics: Vec<TopicNo>,
+    phrases: Vec<Vec<PhraseNo>>,
+    programs: FxHashMap<ProgramNo, Arc<ProgramRules>>,
+    index: FxHashMap<TopicNo, usize>,
+}
+
+impl Rules {
+    pub fn compile(store: &Store, revision: Revision, compile: &Compile) -> Result<Rules> {
+        let catalogue = store.revision(Some(revision))?.catalogue;
+        let programs = store.program_rules(revision)?;
+        let names = store.names();
+        let topics: Vec<TopicNo> =
+            catalogue.topics.iter().map(|topic| names.topic(&topic.id).unwrap_or_default()).collect();
+        let phrases = catalogue
+            .topics
+            .iter()
+            .map(|topic| topic.phrases.iter().map(|phrase| names.phrase(&phrase.text).unwrap_or_default()).collect());
+        Ok(Rules {
+            revision,
+            labeller: compile(&catalogue),
+            index: topics.iter().copied().zip(0..).collect(),
+            phrases: phrases.collect(),
+            topics,
+            programs,
+        })
+    }
+
+    /// By place, as the store wants them.
+    pub fn by_place(&self, detections: &[Detection]) -> Vec<(Place, Evidence)> {
+        let mut found: Vec<(Place, Evidence)> = detections
+            .iter()
+            .map(|d| {
+                let topic = d.topic as usize;
+                let place = Place { transcript: d.transcript, block: d.block, topic: self.topics[topic] };
+                let phrase = self.phrases[topic][d.phrase as usize];
+                (place, Evidence { phrase, score: d.score, start: d.start, end: d.end })
+            })
+            .collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found
+    }
+
+    fn of_program(&self, program: ProgramNo) -> Arc<ProgramRules> {
+        self.programs.get(&program).cloned().unwrap_or_else(|| {
+            // It came with an item after this was compiled: no revision up to this one gave it a topic.
+            Arc::new(ProgramRules { program, topics: Vec::new(), former: Vec::new() })
+        })
+    }
+}
+
+/// What a job may do to the items of one shape.
+pub struct ShapeScope {
+    pub scope: Arc<Scope>,
+    /// The topics of the scope, as the labeller knows them.
+    pub topics: TopicSet,
+    /// Per program in scope, the revisions that read as the job's does; empty unless the job asks.
+    pub alike: Vec<(ProgramNo, Vec<Revision>)>,
+}
+
+/// A job as workers need it: shared by all its leases, for as long as it runs.
+pub struct JobRules {
+    pub job: JobId,
+    pub lane: Lane,
+    pub filter: Filter,
+    pub rules: Arc<Rules>,
+    /// By shape; None where the job's filter leaves the shape out.
+    scopes: RwLock<FxHashMap<i64, Option<Arc<ShapeScope>>>>,
+}
+
+impl JobRules {
+    pub fn new(job: &Runnable, rules: Arc<Rules>) -> JobRules {
+        JobRules { job: job.id, lane: job.lane, filter: job.filter.clone(), rules, scopes: RwLock::default() }
+    }
+
+    /// The scope for an item; None when the item is not what the job is about any more.
+    pub fn scope(&self, store: &Store, item: &ReadItem) -> Result<Option<Arc<ShapeScope>>> {
+        if !self.filter.fits_time(item.at) {
+            return Ok(None);
+        }
+        let known = self.scopes.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&item.shape).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let scope = self.scope_of_shape(store, item.shape)?.map(Arc::new);
+        self.scopes.write().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(item.shape, scope.clone());
+        Ok(scope)
+    }
+
+    fn scope_of_shape(&self, store: &Store, shape: i64) -> Result<Option<ShapeScope>> {
+        let names = store.names();
+        let Some(shape) = names.shape(shape) else { return Ok(None) };
+        if !self.filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs) {
+            return Ok(None);
+        }
+        let mut scope = Scope::default();
+        for id in &shape.programs {
+            let Some(program) = names.program(id) else { continue };
+            let rules = self.rules.of_program(program);
+            if self.filter.programs.is_empty() || self.filter.programs.contains(id) {
+                scope.programs.push(rules);
+            } else {
+                scope.elsewhere.extend(&rules.topics);
+            }
+        }
+        drop(names);
+        let topics = scope.programs.iter().flat_map(|rules| &rules.topics);
+        let topics = topics.filter_map(|topic| self.rules.index.get(topic).copied()).collect();
+        let alike = match self.filter.stale_only {
+            false => Vec::new(),
+            true => scope
+                .programs
+                .iter()
+                .map(|rules| Ok((rules.program, store.alike(rules.program, self.rules.revision)?)))
+                .collect::<Result<_>>()?,
+        };
+        Ok(Some(ShapeScope { scope: Arc::new(scope), topics, alike }))
+    }
+}

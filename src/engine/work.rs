@@ -1,0 +1,153 @@
+//! Workers: they read the items of a lease, have them analysed, and send on what was found. They never write.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use log::warn;
+
+use super::Shared;
+use super::rules::JobRules;
+use crate::model::{Failure, Millis};
+use crate::store::{Done, Finding, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
+
+/// A lease on its way to a worker.
+pub struct Work {
+    pub leased: Leased,
+    pub rules: Arc<JobRules>,
+    /// Set when the job is held or cancelled: looked at before each item.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A lease that takes longer than this is committed piece by piece, so that progress shows and little is done again.
+const PIECE: Duration = Duration::from_millis(200);
+/// Stored bytes of items read at once.
+const READ_AHEAD: usize = 1 << 20;
+/// The first wait before a transient failure is tried again; it doubles with each attempt.
+const BACK_OFF: Duration = Duration::from_millis(500);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
+pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<LeaseOutcome>) {
+    for work in work {
+        let mut lease = Progress::new(&work);
+        if let Err(error) = analyse_lease(shared, slot, &work, &mut lease, outcomes) {
+            shared.fail(format!("a worker could not read: {error}"));
+        }
+        if let Err(error) = shared.notes.end(slot) {
+            shared.fail(format!("the note of what was begun could not be written: {error}"));
+        }
+        // The commit loop outlives the workers.
+        let _ = outcomes.send(lease.piece(true));
+    }
+}
+
+/// What has come of a lease and was not sent yet.
+struct Progress<'a> {
+    work: &'a Work,
+    done: Vec<Done>,
+    since: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(work: &'a Work) -> Self {
+        Progress { work, done: Vec::with_capacity(work.leased.items.len()), since: Instant::now() }
+    }
+
+    fn piece(&mut self, ends: bool) -> LeaseOutcome {
+        self.since = Instant::now();
+        LeaseOutcome {
+            lease: self.work.leased.lease,
+            revision: self.work.rules.rules.revision,
+            keep_when_empty: self.work.rules.filter.keep_when_empty,
+            done: std::mem::take(&mut self.done),
+            ends,
+        }
+    }
+}
+
+fn analyse_lease(
+    shared: &Shared,
+    slot: usize,
+    work: &Work,
+    lease: &mut Progress<'_>,
+    outcomes: &Sender<LeaseOutcome>,
+) -> Result<()> {
+    let mut rest = &work.leased.items[..];
+    while !rest.is_empty() {
+        let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
+        let read = shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only)?;
+        let (batch, after) = rest.split_at(read.len().min(rest.len()));
+        rest = after;
+        for (item, read) in batch.iter().zip(read) {
+            if work.stop.load(Ordering::Relaxed) || shared.stopping() {
+                return Ok(());
+            }
+            let finding =
+                if item.elsewhere { Finding::Elsewhere } else { attempt(shared, slot, work, item, read.as_ref())? };
+            lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
+            if lease.since.elapsed() >= PIECE {
+                let _ = outcomes.send(lease.piece(false));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn attempt(shared: &Shared, slot: usize, work: &Work, item: &LeasedItem, read: Option<&ReadItem>) -> Result<Finding> {
+    let Some(read) = read else { return Ok(Finding::Gone) };
+    if item.key.version.is_some() && item.key.version != read.version {
+        return Ok(Finding::StaleVersion);
+    }
+    let rules = &work.rules;
+    let Some(scope) = rules.scope(&shared.store, read)? else { return Ok(Finding::Gone) };
+    let is_fresh = |(program, alike): &(u32, Vec<i64>)| {
+        read.fresh.iter().any(|(other, revision)| other == program && alike.contains(revision))
+    };
+    if rules.filter.stale_only && scope.alike.iter().all(is_fresh) {
+        return Ok(Finding::Current);
+    }
+    let document = read.document()?;
+    if let Err(error) = shared.notes.begin(slot, rules.job, item.pos) {
+        shared.fail(format!("the note of what was begun could not be written: {error}"));
+    }
+    // A labeller's panic is that item's error, and nobody else's: what it was called with is not used again.
+    let analysed = catch_unwind(AssertUnwindSafe(|| rules.rules.labeller.analyse(&document, &scope.topics)));
+    let found = match analysed {
+        Ok(Ok(detections)) => rules.rules.by_place(&detections),
+        Ok(Err(failure)) => return Ok(failed(failure, item, shared.now())),
+        Err(_) => {
+            warn!("job {}: the labeller panicked on item {}", rules.job, item.key.item);
+            return Ok(failed(Failure::Permanent("the labeller panicked".into()), item, shared.now()));
+        }
+    };
+    Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
+}
+
+fn failed(failure: Failure, item: &LeasedItem, now: Millis) -> Finding {
+    Finding::Failed { failure, not_before: now + back_off(item.attempts, item.pos).as_millis() as Millis }
+}
+
+/// Doubles with each attempt; up to a quarter more by position, so that what failed together is not tried together.
+fn back_off(attempts_before: u32, pos: i64) -> Duration {
+    let wait = BACK_OFF.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_BACK_OFF);
+    // A multiplicative hash (Knuth): neighbours land far apart.
+    let spread = (pos as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    wait + wait * spread as u32 / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_a_minute_and_is_spread() {
+        assert!(back_off(0, 0) >= BACK_OFF && back_off(0, 0) < BACK_OFF * 2);
+        assert!(back_off(1, 5) >= BACK_OFF * 2);
+        assert!(back_off(40, 7) <= LONGEST_BACK_OFF + LONGEST_BACK_OFF / 4);
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|pos| back_off(2, pos)).collect();
+        assert!(waits.len() > 50, "{} different waits", waits.len());
+    }
+}

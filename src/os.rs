@@ -1,0 +1,341 @@
+//! What the operating system lends: the data directory and its lock, signals, systemd's ear, free space, and files that
+//! appear whole. The only home of signal-hook, sd-notify and rustix.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use rustix::fs::Access;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The mode of files with secrets in them.
+pub const PRIVATE: u32 = 0o600;
+const PRIVATE_DIR: u32 = 0o700;
+/// `/tmp` and its like carry it.
+const STICKY: u32 = 0o1000;
+
+/// Proof that this process alone uses the data directory; the kernel ends it with the process, however that dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("cannot use the data directory {}: {source}", dir.display())]
+    Directory { dir: PathBuf, source: io::Error },
+    #[error("cannot lock {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("another relabeld ({}) uses {}: stop it, or choose another --data-dir", name_process(*.pid), dir.display())]
+    Held { dir: PathBuf, pid: Option<u32> },
+}
+
+fn name_process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"))
+}
+
+/// Takes the data directory for this process, making it first when it is missing.
+pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
+    let dir = || data_dir.to_path_buf();
+    make_private_dir(data_dir).map_err(|source| LockError::Directory { dir: dir(), source })?;
+    // A file of its own: closing a second descriptor of the database would drop SQLite's own locks on it.
+    let path = data_dir.join("lock");
+    let failed = |source| LockError::File { path: path.clone(), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => write_pid(&file).map_err(failed)?,
+        Err(TryLockError::WouldBlock) => {
+            return Err(LockError::Held { dir: dir(), pid: read_pid(&mut file) });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    Ok(Lock { _file: file })
+}
+
+/// The pid is written before the file is cut to length, so that a reader never finds the file empty.
+fn write_pid(file: &File) -> io::Result<()> {
+    let line = format!("{}\n", std::process::id());
+    file.write_all_at(line.as_bytes(), 0)?;
+    file.set_len(line.len() as u64)
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(64).read_to_string(&mut text).ok()?;
+    text.lines().next()?.trim().parse().ok()
+}
+
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    match fs::metadata(dir) {
+        Ok(meta) if !meta.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Ok(meta) => tighten_if_fresh(dir, meta.permissions().mode()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir)?;
+            // The parent may be one that we may not read; the directory is there all the same.
+            sync_parent(dir).or(Ok(()))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// An empty directory that was made for us (`mkdir data`) becomes private. One in use keeps its mode: closing a home or
+/// `/tmp` to everyone else would be worse than the refusal that `http::access` answers then.
+fn tighten_if_fresh(dir: &Path, mode: u32) -> io::Result<()> {
+    if mode & 0o007 == 0 || mode & STICKY != 0 || fs::read_dir(dir)?.next().is_some() {
+        return Ok(());
+    }
+    fs::set_permissions(dir, Permissions::from_mode(PRIVATE_DIR))
+}
+
+/// Replaces `path` by a file that holds `bytes` and has exactly `mode`, whatever the umask. A crash at any point leaves
+/// the old file or the new one, and it is on the disk when this returns.
+///
+/// Two writers of one path must take turns.
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let draft = path.with_file_name(format!(".{}.tmp", name.to_string_lossy()));
+    let written = write_draft(&draft, bytes, mode).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&draft);
+    }
+    written?;
+    sync_parent(path)
+}
+
+fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        // Gone now, or never there: a crash may have left one behind.
+        _ => {}
+    }
+    // O_EXCL, private from the first byte on: nobody opened it before the mode was right.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(draft)?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()
+}
+
+/// A name is durable only when its directory is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Gets one message at the first SIGTERM or SIGINT. A second one of either ends the process within its handler, with
+/// 128 + signal, so that it works even when every thread hangs. SIGHUP is only noted. Call it once.
+pub fn signals() -> io::Result<Receiver<()>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag down, and raises it.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    let mut arriving = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (ask, stop) = bounded(1);
+    // Not joined: it holds nothing, and it has to outlive everything that may still be stopped by a signal.
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in arriving.forever() {
+            if signal == SIGHUP {
+                log::info!("SIGHUP: nothing to reload; a restart reads the configuration again");
+            } else {
+                log::info!("signal {signal}: stopping; a second one ends the process at once");
+                // Full or closed: the stop is known or under way.
+                let _ = ask.try_send(());
+            }
+        }
+    })?;
+    Ok(stop)
+}
+
+/// Whoever read our output went away (`relabeld jobs | head`): an end, not a failure. Rust ignores SIGPIPE, which the
+/// daemon needs, so the command line asks this instead.
+pub fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// Tells systemd that requests are served. Like the three below it does nothing without `NOTIFY_SOCKET`.
+pub fn ready() {
+    tell(NotifyState::Ready);
+}
+
+pub fn stopping() {
+    tell(NotifyState::Stopping);
+}
+
+/// The line that `systemctl status` shows.
+pub fn status(text: &str) {
+    // A line break would start another assignment of the protocol.
+    tell(NotifyState::Status(&text.replace(['\n', '\r'], " ")));
+}
+
+pub fn watchdog() {
+    tell(NotifyState::Watchdog);
+}
+
+/// How often to call [`watchdog`]: half of what the unit's `WatchdogSec=` allows; none when it has none.
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+}
+
+/// A lost message must never stop the daemon; systemd's own timeouts tell of it.
+fn tell(state: NotifyState<'_>) {
+    if let Err(e) = sd_notify::notify(&[state]) {
+        log::warn!("cannot notify systemd: {e}");
+    }
+}
+
+/// What an ordinary user may still write to the file system of `path`: blocks reserved for root do not count.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let fs = rustix::fs::statvfs(path)?;
+    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// Whether this process may make files in `dir`.
+pub fn can_write_dir(dir: &Path) -> bool {
+    dir.is_dir() && rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn the_lock_makes_a_private_directory_and_keeps_a_second_daemon_out() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b");
+        fs::create_dir(root.path().join("a")).unwrap();
+        let held = lock(&dir).unwrap();
+        assert_eq!((mode(&dir), mode(&dir.join("lock"))), (0o700, 0o600));
+
+        let text = lock(&dir).unwrap_err().to_string();
+        assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
+        assert!(text.contains(&dir.display().to_string()), "{text}");
+
+        drop(held);
+        fs::write(dir.join("lock"), "123456789012\n").unwrap();
+        let _again = lock(&dir).expect("free again, whatever a dead daemon left in the file");
+        assert_eq!(fs::read_to_string(dir.join("lock")).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_the_reason() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        for dir in [file.clone(), file.join("below")] {
+            let text = lock(&dir).unwrap_err().to_string();
+            assert!(text.contains(&dir.display().to_string()) && text.contains("directory"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_fresh_directory_is_tightened() {
+        let root = tempfile::tempdir().unwrap();
+        let after_lock = |name: &str, before: u32, used: bool| {
+            let dir = root.path().join(name);
+            fs::create_dir(&dir).unwrap();
+            if used {
+                fs::write(dir.join("theirs"), "").unwrap();
+            }
+            fs::set_permissions(&dir, Permissions::from_mode(before)).unwrap();
+            lock(&dir).unwrap();
+            mode(&dir)
+        };
+        assert_eq!(after_lock("fresh", 0o755, false), 0o700);
+        assert_eq!(after_lock("used", 0o755, true), 0o755);
+        assert_eq!(after_lock("group", 0o750, false), 0o750);
+        assert_eq!(after_lock("like_tmp", 0o1777, false), 0o1777);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_leaves_no_draft() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("address");
+        fs::write(dir.path().join(".address.tmp"), "left by a crash, and longer").unwrap();
+        write_atomically(&path, b"one", 0o644).unwrap();
+        write_atomically(&path, b"two", 0o666).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o666));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+
+        let taken = dir.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        assert!(write_atomically(&taken, b"x", PRIVATE).is_err());
+        assert!(!dir.path().join(".taken.tmp").exists(), "a failure cleans up");
+    }
+
+    #[test]
+    fn free_space_is_known_for_what_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_bytes(dir.path()).unwrap() > 0);
+        assert!(free_bytes(&dir.path().join("missing")).is_err());
+        assert!(can_write_dir(dir.path()));
+        assert!(!can_write_dir(&dir.path().join("missing")));
+        assert!(is_broken_pipe(&io::ErrorKind::BrokenPipe.into()) && !is_broken_pipe(&io::ErrorKind::NotFound.into()));
+    }
+
+    /// Signals and the environment belong to a whole process, so this test runs once more as a child of itself.
+    #[test]
+    fn the_first_signal_asks_and_the_second_ends_the_process() {
+        if std::env::var_os("RELABELD_TEST_CHILD").is_some() {
+            return be_the_child();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("notify");
+        let ear = UnixDatagram::bind(&socket).unwrap();
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .arg(format!("{module}::the_first_signal_asks_and_the_second_ends_the_process"))
+            .args(["--exact", "--nocapture"])
+            .env("RELABELD_TEST_CHILD", "1")
+            .env("NOTIFY_SOCKET", &socket)
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(128 + SIGINT), "{}", String::from_utf8_lossy(&child.stderr));
+        // All was sent before the child ended, so what is missing now never comes.
+        ear.set_nonblocking(true).unwrap();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 256];
+        while let Ok(length) = ear.recv(&mut buffer) {
+            heard.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
+        }
+        assert_eq!(heard, ["READY=1", "STATUS=two lines", "WATCHDOG=1", "STOPPING=1"]);
+    }
+
+    fn be_the_child() {
+        let stop = signals().unwrap();
+        ready();
+        status("two\nlines");
+        watchdog();
+        signal_hook::low_level::raise(SIGHUP).unwrap();
+        assert!(stop.try_recv().is_err(), "nobody asked yet");
+        signal_hook::low_level::raise(SIGTERM).unwrap();
+        stop.recv_timeout(Duration::from_secs(20)).expect("asked to stop");
+        assert!(stop.try_recv().is_err(), "SIGHUP did not ask");
+        stopping();
+        signal_hook::low_level::raise(SIGINT).unwrap();
+        unreachable!("the second signal ends the process in its handler");
+    }
+}

@@ -1,0 +1,146 @@
+//! The stored form of an item's text: packed, so that reading one costs no parse and no copy of its text.
+//!
+//! Layout, version 1: the version; times and programs; then per transcript its ordinal in `item.transcripts`, program,
+//! language and blocks. A note stores its text once and its paragraphs are cut out of it again.
+
+use super::codec::{Cursor, Damaged, put, put_bytes, put_signed};
+use crate::lines::paragraphs;
+use crate::model::{Block, Document, Item, Kind, NOTE_TRANSCRIPT, Transcript, Utterance};
+
+const FORMAT: u64 = 1;
+
+fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
+    put(out, u64::from(text.is_some()));
+    if let Some(text) = text {
+        put_bytes(out, text.as_bytes());
+    }
+}
+
+fn take_optional<'a>(from: &mut Cursor<'a>) -> Result<Option<&'a str>, Damaged> {
+    match from.take()? {
+        0 => Ok(None),
+        _ => from.take_str().map(Some),
+    }
+}
+
+/// `ordinals` gives each transcript's place in the item's list of transcript ids.
+pub fn pack(item: &Item, ordinals: &[u32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    put(&mut out, FORMAT);
+    put(&mut out, item.programs.len() as u64);
+    for program in &item.programs {
+        put_bytes(&mut out, program.as_bytes());
+    }
+    match &item.text {
+        Some(text) => put_bytes(&mut out, text.as_bytes()),
+        None => pack_transcripts(&mut out, item, ordinals),
+    }
+    out
+}
+
+fn pack_transcripts(out: &mut Vec<u8>, item: &Item, ordinals: &[u32]) {
+    put(out, item.transcripts.len() as u64);
+    for (transcript, &ordinal) in item.transcripts.iter().zip(ordinals) {
+        put(out, ordinal.into());
+        put_optional(out, transcript.program.as_deref());
+        put_optional(out, transcript.language.as_deref());
+        put(out, transcript.blocks.len() as u64);
+        for block in &transcript.blocks {
+            put_bytes(out, block.speaker.as_deref().unwrap_or("").as_bytes());
+            put_bytes(out, block.text.as_bytes());
+            put(out, u64::from(block.at_ms.is_some()));
+            if let Some(at_ms) = block.at_ms {
+                put_signed(out, at_ms);
+            }
+        }
+    }
+}
+
+fn take_programs<'a>(from: &mut Cursor<'a>) -> Result<Vec<&'a str>, Damaged> {
+    if from.take()? != FORMAT {
+        return Err(Damaged);
+    }
+    (0..from.take()?).map(|_| from.take_str()).collect()
+}
+
+/// The text as a labeller sees it, borrowed from the packed form.
+pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Document<'a>, Damaged> {
+    let mut from = Cursor(content);
+    take_programs(&mut from)?;
+    let mut utterances = Vec::new();
+    if kind == Kind::Note {
+        let blocks = paragraphs(from.take_str()?).into_iter().zip(0..);
+        utterances.extend(blocks.map(|(text, block)| Utterance {
+            transcript: 0,
+            block,
+            language: None,
+            speaker: None,
+            text,
+        }));
+        return Ok(Document { kind, id, utterances });
+    }
+    for _ in 0..from.take()? {
+        let transcript = from.take_u32()?;
+        take_optional(&mut from)?;
+        let language = take_optional(&mut from)?;
+        for block in 0..from.take_u32()? {
+            let speaker = Some(from.take_str()?);
+            let text = from.take_str()?;
+            if from.take()? != 0 {
+                from.take_signed()?;
+            }
+            utterances.push(Utterance { transcript, block, language, speaker, text });
+        }
+    }
+    Ok(Document { kind, id, utterances })
+}
+
+/// What the packed form holds of an item; the rest stands in its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub programs: Vec<String>,
+    pub transcripts: Vec<Transcript>,
+    /// Per transcript its ordinal.
+    pub ordinals: Vec<u32>,
+    pub text: Option<String>,
+}
+
+/// The whole text again; `ids` is the item's list of transcript ids.
+pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Damaged> {
+    let mut from = Cursor(content);
+    let programs = take_programs(&mut from)?.into_iter().map(str::to_owned).collect();
+    if kind == Kind::Note {
+        let text = from.take_str()?.to_owned();
+        let transcripts = vec![note_transcript(&text)];
+        return Ok(Content { programs, transcripts, ordinals: vec![0], text: Some(text) });
+    }
+    let mut transcripts = Vec::new();
+    let mut ordinals = Vec::new();
+    for _ in 0..from.take()? {
+        let ordinal = from.take_u32()?;
+        let program = take_optional(&mut from)?.map(str::to_owned);
+        let language = take_optional(&mut from)?.map(str::to_owned);
+        let blocks = (0..from.take()?).map(|_| take_block(&mut from)).collect::<Result<_, _>>()?;
+        let id = ids.get(ordinal as usize).ok_or(Damaged)?.clone();
+        transcripts.push(Transcript { id, program, language, blocks });
+        ordinals.push(ordinal);
+    }
+    Ok(Content { programs, transcripts, ordinals, text: None })
+}
+
+fn take_block(from: &mut Cursor<'_>) -> Result<Block, Damaged> {
+    let speaker = Some(from.take_str()?.to_owned());
+    let text = from.take_str()?.to_owned();
+    let at_ms = match from.take()? {
+        0 => None,
+        _ => Some(from.take_signed()?),
+    };
+    Ok(Block { speaker, text, at_ms })
+}
+
+/// A note's only transcript: its paragraphs.
+pub fn note_transcript(text: &str) -> Transcript {
+    let blocks =
+        paragraphs(text).into_iter().map(|text| Block { speaker: None, text: text.to_owned(), at_ms: None }).collect();
+    Transcript { id: NOTE_TRANSCRIPT.into(), program: None, language: None, blocks }
+}

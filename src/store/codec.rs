@@ -1,0 +1,301 @@
+//! The packed columns: what schema.sql calls a BLOB of varints.
+//!
+//! LEB128 as in DWARF and protobuf; signed numbers are zigzagged. A blob that does not decode means a damaged database:
+//! [`Damaged`], never a panic and never a guess.
+
+use crate::job::Outcome;
+use crate::label::{Edit, Evidence, Label, Place, ProgramNo, Provenance, Revision};
+
+/// A packed column that does not decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damaged;
+
+type Decoded<T> = Result<T, Damaged>;
+
+pub fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put(out, (value << 1 ^ value >> 63) as u64);
+}
+
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads a packed column from front to back.
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor<'a>(pub &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub fn at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn take(&mut self) -> Decoded<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(Damaged)?;
+            self.0 = rest;
+            if shift == 63 && byte > 1 {
+                return Err(Damaged);
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged)
+    }
+
+    pub fn take_u32(&mut self) -> Decoded<u32> {
+        u32::try_from(self.take()?).map_err(|_| Damaged)
+    }
+
+    pub fn take_signed(&mut self) -> Decoded<i64> {
+        let value = self.take()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    pub fn take_bytes(&mut self) -> Decoded<&'a [u8]> {
+        let len = usize::try_from(self.take()?).map_err(|_| Damaged)?;
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub fn take_str(&mut self) -> Decoded<&'a str> {
+        std::str::from_utf8(self.take_bytes()?).map_err(|_| Damaged)
+    }
+}
+
+/// Bits that open a packed label.
+const HUMAN: u64 = 1;
+/// Provenance is that of the label before, or of the row.
+const SAME: u64 = 2;
+
+fn put_label(out: &mut Vec<u8>, label: &Label, context: &mut Provenance) {
+    let same = label.by == *context;
+    put(out, u64::from(label.is_human()) * HUMAN | u64::from(same) * SAME);
+    put(out, label.place.transcript.into());
+    put(out, label.place.block.into());
+    put(out, label.place.topic.into());
+    if let Some(evidence) = label.evidence {
+        put(out, evidence.phrase.into());
+        put(out, evidence.score.into());
+        put(out, evidence.start.into());
+        put(out, evidence.end.into());
+    }
+    if !same {
+        put_signed(out, label.by.job);
+        put_signed(out, label.by.revision);
+        put_signed(out, label.by.at);
+        *context = label.by;
+    }
+}
+
+fn take_label(from: &mut Cursor<'_>, context: &mut Provenance) -> Decoded<Label> {
+    let bits = from.take()?;
+    let place = Place { transcript: from.take_u32()?, block: from.take_u32()?, topic: from.take_u32()? };
+    let evidence = match bits & HUMAN {
+        0 => Some(Evidence {
+            phrase: from.take_u32()?,
+            score: u8::try_from(from.take()?).map_err(|_| Damaged)?,
+            start: from.take_u32()?,
+            end: from.take_u32()?,
+        }),
+        _ => None,
+    };
+    if bits & SAME == 0 {
+        *context = Provenance { job: from.take_signed()?, revision: from.take_signed()?, at: from.take_signed()? };
+    }
+    Ok(Label { place, evidence, by: *context })
+}
+
+/// `reading.labels`.
+pub fn pack_labels(labels: &[Label]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(labels.len() * 12 + 8);
+    let mut context = Provenance::default();
+    for label in labels {
+        put_label(&mut out, label, &mut context);
+    }
+    out
+}
+
+pub fn unpack_labels(blob: &[u8]) -> Decoded<Vec<Label>> {
+    let mut from = Cursor(blob);
+    let mut context = Provenance::default();
+    let mut labels = Vec::new();
+    while !from.at_end() {
+        labels.push(take_label(&mut from, &mut context)?);
+    }
+    Ok(labels)
+}
+
+/// `reading.fresh`: (program, revision) pairs.
+pub type Fresh = Vec<(ProgramNo, Revision)>;
+
+pub fn put_fresh(out: &mut Vec<u8>, fresh: &[(ProgramNo, Revision)]) {
+    for &(program, revision) in fresh {
+        put(out, program.into());
+        put_signed(out, revision);
+    }
+}
+
+pub fn unpack_fresh(blob: &[u8]) -> Decoded<Fresh> {
+    let mut from = Cursor(blob);
+    let mut fresh = Fresh::new();
+    while !from.at_end() {
+        fresh.push((from.take_u32()?, from.take_signed()?));
+    }
+    Ok(fresh)
+}
+
+/// Bits that open a packed edit: which sides there are.
+const OLD: u64 = 1;
+const NEW: u64 = 2;
+
+/// `change.edits`. New labels mostly have the row's own provenance, which is then left out.
+pub fn pack_edits(edits: &[Edit], row: Provenance) -> Vec<u8> {
+    let mut out = Vec::with_capacity(edits.len() * 12);
+    for edit in edits {
+        put(&mut out, u64::from(edit.old.is_some()) * OLD | u64::from(edit.new.is_some()) * NEW);
+        for label in [edit.old, edit.new].iter().flatten() {
+            put_label(&mut out, label, &mut row.clone());
+        }
+    }
+    out
+}
+
+pub fn unpack_edits(blob: &[u8], row: Provenance) -> Decoded<Vec<Edit>> {
+    let mut from = Cursor(blob);
+    let mut edits = Vec::new();
+    while !from.at_end() {
+        let sides = from.take()?;
+        let mut side = |bit: u64| match sides & bit {
+            0 => Ok(None),
+            _ => take_label(&mut from, &mut row.clone()).map(Some),
+        };
+        edits.push(Edit { old: side(OLD)?, new: side(NEW)? });
+    }
+    Ok(edits)
+}
+
+/// One item of a frozen list: its number, and the version asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub item: i64,
+    pub version: Option<i64>,
+}
+
+/// `chunk.keys`.
+pub fn pack_keys(keys: &[Key]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(keys.len() * 3);
+    let mut before = 0;
+    for key in keys {
+        put_signed(&mut out, key.item - before);
+        put(&mut out, key.version.map_or(0, |version| version as u64 + 1));
+        before = key.item;
+    }
+    out
+}
+
+pub fn unpack_keys(blob: &[u8]) -> Decoded<Vec<Key>> {
+    let mut from = Cursor(blob);
+    let mut keys = Vec::new();
+    let mut before = 0i64;
+    while !from.at_end() {
+        let item = before.checked_add(from.take_signed()?).ok_or(Damaged)?;
+        let version = from.take()?.checked_sub(1).map(|version| version as i64);
+        keys.push(Key { item, version });
+        before = item;
+    }
+    Ok(keys)
+}
+
+/// What came of one item: an entry of `result.entries`, or `task.entry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Index into [`crate::job::Outcome::ALL`] plus 2; [`Entry::NO_TOPICS`]; or [`Entry::ELSEWHERE`].
+    pub code: u64,
+    pub attempts: u32,
+    /// 0 where the item was not read.
+    pub edition: i64,
+    pub version: Option<i64>,
+    /// 0 where no label changed.
+    pub change: i64,
+    /// Freshness of the programs that this reading refreshed, as it was before; revision 0 is never read.
+    pub fresh_before: Fresh,
+}
+
+impl Entry {
+    /// The item has a row in `task`.
+    pub const ELSEWHERE: u64 = 0;
+    /// Failed, with the reason `no_topics_detected`.
+    pub const NO_TOPICS: u64 = 1;
+
+    pub fn elsewhere() -> Entry {
+        Entry { code: Entry::ELSEWHERE, attempts: 0, edition: 0, version: None, change: 0, fresh_before: Fresh::new() }
+    }
+
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        put(out, self.code);
+        if self.code == Entry::ELSEWHERE {
+            return;
+        }
+        put(out, self.attempts.into());
+        put_signed(out, self.edition);
+        put(out, self.version.map_or(0, |version| version as u64 + 1));
+        put_signed(out, self.change);
+        put(out, self.fresh_before.len() as u64);
+        put_fresh(out, &self.fresh_before);
+    }
+
+    fn unpack(from: &mut Cursor<'_>) -> Decoded<Entry> {
+        let code = from.take()?;
+        if code == Entry::ELSEWHERE {
+            return Ok(Entry::elsewhere());
+        }
+        let attempts = from.take_u32()?;
+        let edition = from.take_signed()?;
+        let version = from.take()?.checked_sub(1).map(|version| version as i64);
+        let change = from.take_signed()?;
+        let mut fresh_before = Fresh::new();
+        for _ in 0..from.take()? {
+            fresh_before.push((from.take_u32()?, from.take_signed()?));
+        }
+        Ok(Entry { code, attempts, edition, version, change, fresh_before })
+    }
+}
+
+pub fn unpack_entries(blob: &[u8]) -> Decoded<Vec<Entry>> {
+    let mut from = Cursor(blob);
+    let mut entries = Vec::new();
+    while !from.at_end() {
+        entries.push(Entry::unpack(&mut from)?);
+    }
+    Ok(entries)
+}
+
+impl Entry {
+    /// How a task that is done came out; None for `no_topics_detected`.
+    pub fn outcome(&self) -> Decoded<Option<Outcome>> {
+        match self.code {
+            Entry::NO_TOPICS => Ok(None),
+            code => {
+                let at = code.checked_sub(2).and_then(|at| usize::try_from(at).ok()).ok_or(Damaged)?;
+                Outcome::ALL.get(at).copied().map(Some).ok_or(Damaged)
+            }
+        }
+    }
+
+    pub fn code_of(outcome: Outcome) -> u64 {
+        Outcome::ALL.iter().position(|&other| other == outcome).map_or(0, |at| at as u64 + 2)
+    }
+}

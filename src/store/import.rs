@@ -1,0 +1,312 @@
+//! Import: an item goes in, replaces an older one, or is refused.
+
+use rusqlite::params;
+
+use super::items::{Coverage, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
+use super::names::{Shape, list_into};
+use super::writer::Tx;
+use super::{Error, Result, Store, body};
+use crate::label::{Label, Mark, Place, Provenance, edits_between, with_marks};
+use crate::lines::{Incoming, IncomingMark, MarkWord};
+use crate::model::{Item, Kind, Millis, Transcript};
+
+/// What became of the items of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImportCounts {
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub refused: u64,
+    pub marks_dropped: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportOutcome {
+    pub counts: ImportCounts,
+    /// Why an item was refused, or a mark dropped, by line.
+    pub remarks: Vec<(u64, String)>,
+}
+
+impl Store {
+    /// Puts a batch in, whole. Each item comes with the number of the line that it stood on.
+    pub fn import(&self, batch: Vec<(u64, Incoming)>, now: Millis) -> Result<ImportOutcome> {
+        self.write(move |tx| {
+            let mut importing = Importing { tx, now, coverage: Coverage::default(), outcome: ImportOutcome::default() };
+            for (line, incoming) in &batch {
+                importing.put(*line, incoming)?;
+            }
+            let Importing { coverage, outcome, .. } = importing;
+            coverage.flush(tx)?;
+            Ok(outcome)
+        })
+    }
+}
+
+struct Importing<'a> {
+    tx: &'a Tx<'a>,
+    now: Millis,
+    coverage: Coverage,
+    outcome: ImportOutcome,
+}
+
+/// A place by the transcript's id rather than its ordinal.
+fn block_at<'a>(item: &'a [Transcript], transcript: &str, block: u32) -> Option<&'a crate::model::Block> {
+    item.iter().find(|t| t.id == transcript)?.blocks.get(block as usize)
+}
+
+impl Importing<'_> {
+    fn put(&mut self, line: u64, incoming: &Incoming) -> Result<()> {
+        let item = &incoming.item;
+        match find_item(self.tx, item.kind, &item.id)? {
+            None => self.insert(None, incoming),
+            Some(row) if row.at.is_none() => self.insert(Some(row), incoming),
+            Some(row) => self.replace(line, row, incoming),
+        }
+    }
+
+    fn insert(&mut self, gone: Option<ItemRow>, incoming: &Incoming) -> Result<()> {
+        let tx = self.tx;
+        let item = &incoming.item;
+        let shape = tx.intern_shape(&shape_of(item))?;
+        let ids: Vec<String> = item.transcripts.iter().map(|t| t.id.clone()).collect();
+        let ordinals: Vec<u32> = (0..).take(ids.len()).collect();
+        let no = match gone {
+            None => {
+                tx.prepare_cached(
+                    "INSERT INTO item (kind, id, edition, at, shape, version, transcripts) VALUES (?, ?, 1, ?, ?, ?, ?)",
+                )?
+                .execute(params![item.kind.as_str(), item.id, item.at, shape, item.version, list_into(&ids)])?;
+                tx.last_insert_rowid()
+            }
+            Some(row) => {
+                tx.prepare_cached(
+                    "UPDATE item SET edition = edition + 1, at = ?, shape = ?, version = ?, transcripts = ? WHERE no = ?",
+                )?
+                .execute(params![item.at, shape, item.version, list_into(&ids), row.no])?;
+                row.no
+            }
+        };
+        tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?
+            .execute(params![no, body::pack(item, &ordinals)])?;
+        self.coverage.add(&readings_by_program(&tx.programs_of(shape)?, &Vec::new()), 1);
+        if let Some(marks) = &incoming.marks {
+            let marks = self.marks(marks, &ids)?;
+            self.settle(no, &Reading::default(), Reading::default(), &[], &marks)?;
+        }
+        self.outcome.counts.inserted += 1;
+        Ok(())
+    }
+
+    fn replace(&mut self, line: u64, row: ItemRow, incoming: &Incoming) -> Result<()> {
+        let tx = self.tx;
+        let item = &incoming.item;
+        let mut ids = row.transcript_ids()?;
+        let ordinals = ordinals_in(&mut ids, item);
+        let content = body::pack(item, &ordinals);
+        let stored: Vec<u8> =
+            tx.prepare_cached("SELECT content FROM body WHERE item = ?")?.query_row([row.no], |row| row.get(0))?;
+        let before = body::unpack(row.kind, &stored, &ids)?;
+        if let Some(refusal) = older_or_other(&row, before.text.as_deref(), item) {
+            self.outcome.counts.refused += 1;
+            self.outcome.remarks.push((line, refusal));
+            return Ok(());
+        }
+        let shape = tx.intern_shape(&shape_of(item))?;
+        let reading = reading_of(tx, row.no)?;
+        let marks_before = if row.marked { marks_of(tx, row.no)? } else { Vec::new() };
+        let same = content == stored && (row.at, row.shape, row.version) == (Some(item.at), Some(shape), item.version);
+        if same && incoming.marks.is_none() {
+            self.outcome.counts.unchanged += 1;
+            return Ok(());
+        }
+
+        let moves = Moves { before: &before.transcripts, after: &item.transcripts, ids: &ids };
+        let (labels, kept_marks, dropped) = moves.carry(&reading.labels, &marks_before);
+        let marks = match &incoming.marks {
+            Some(marks) => self.marks(marks, &ids)?,
+            None => {
+                self.drop_marks(line, &dropped, &ids);
+                kept_marks
+            }
+        };
+        if same && same_marks(&marks, &marks_before) {
+            self.outcome.counts.unchanged += 1;
+            return Ok(());
+        }
+        let withdrawn = marks_before.iter().any(|mark| !marks.contains(mark)) && incoming.marks.is_some();
+        let read_again = withdrawn || text_of(&before.transcripts) != text_of(&item.transcripts);
+        let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
+        let programs = tx.programs_of(shape)?;
+        let mut after = Reading { fresh: reading.fresh.clone(), labels };
+        after.fresh.retain(|(program, _)| !read_again && programs.contains(program));
+        self.coverage.add(&readings_by_program(&old_programs, &reading.fresh), -1);
+        self.coverage.add(&readings_by_program(&programs, &after.fresh), 1);
+        self.settle(row.no, &reading, after, &marks_before, &marks)?;
+        if !same {
+            tx.prepare_cached("UPDATE body SET content = ? WHERE item = ?")?.execute(params![content, row.no])?;
+            tx.prepare_cached(
+                "UPDATE item SET edition = edition + 1, at = ?, shape = ?, version = ?, transcripts = ? WHERE no = ?",
+            )?
+            .execute(params![item.at, shape, item.version, list_into(&ids), row.no])?;
+        }
+        self.outcome.counts.updated += 1;
+        Ok(())
+    }
+
+    /// Writes the marks, and the labels that stand under them; history gets what that changed.
+    fn settle(&mut self, no: i64, old: &Reading, new: Reading, old_marks: &[Mark], marks: &[Mark]) -> Result<()> {
+        if !same_marks(old_marks, marks) {
+            self.tx.put_marks(no, marks)?;
+        }
+        self.tx.settle_reading(no, old, Reading { labels: with_marks(&new.labels, marks, self.now), ..new }, self.now)
+    }
+
+    fn marks(&self, marks: &[IncomingMark], ids: &[String]) -> Result<Vec<Mark>> {
+        let mut known: Vec<Mark> = Vec::with_capacity(marks.len());
+        for mark in marks {
+            let ordinal = ids.iter().position(|id| *id == mark.transcript);
+            let ordinal = ordinal.ok_or_else(|| Error::Invalid(format!("no transcript {:?}", mark.transcript)))?;
+            let topic = self.tx.intern_topic(&mark.topic)?;
+            let place = Place { transcript: ordinal as u32, block: mark.block, topic };
+            // The last word on a place counts.
+            known.retain(|other| other.place != place);
+            known.push(Mark { place, is: mark.mark == MarkWord::Is });
+        }
+        known.sort_unstable_by_key(|mark| mark.place);
+        Ok(known)
+    }
+
+    fn drop_marks(&mut self, line: u64, dropped: &[Mark], ids: &[String]) {
+        self.outcome.counts.marks_dropped += dropped.len() as u64;
+        let names = self.tx.names();
+        for mark in dropped {
+            let transcript = ids.get(mark.place.transcript as usize).map_or("?", String::as_str);
+            let topic = names.topic_id(mark.place.topic);
+            self.outcome.remarks.push((
+                line,
+                format!("mark of topic {topic:?} on block {} of transcript {transcript:?} dropped: the block's text is gone, or stands more than once", mark.place.block),
+            ));
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Writes a reading that came of no job, with the change that it is.
+    pub(super) fn settle_reading(&self, no: i64, old: &Reading, new: Reading, now: Millis) -> Result<()> {
+        let edits = edits_between(&old.labels, &new.labels);
+        if edits.is_empty() && old.fresh == new.fresh {
+            return Ok(());
+        }
+        if !edits.is_empty() {
+            self.put_change(no, &edits, Provenance { job: 0, revision: 0, at: now })?;
+        }
+        self.put_reading(no, &new)
+    }
+}
+
+fn same_marks(one: &[Mark], other: &[Mark]) -> bool {
+    one.len() == other.len() && one.iter().all(|mark| other.contains(mark))
+}
+
+fn shape_of(item: &Item) -> Shape {
+    let mut languages: Vec<String> = item.transcripts.iter().filter_map(|t| t.language.clone()).collect();
+    languages.sort();
+    languages.dedup();
+    Shape { kind: item.kind, media: item.media.clone(), programs: item.all_programs(), languages }
+}
+
+/// The place of each of the item's transcripts in `ids`, which grows by those it did not have.
+fn ordinals_in(ids: &mut Vec<String>, item: &Item) -> Vec<u32> {
+    let mut ordinal = |id: &String| match ids.iter().position(|known| known == id) {
+        Some(at) => at as u32,
+        None => {
+            ids.push(id.clone());
+            ids.len() as u32 - 1
+        }
+    };
+    item.transcripts.iter().map(|transcript| ordinal(&transcript.id)).collect()
+}
+
+/// Why a note may not replace the stored one.
+fn older_or_other(row: &ItemRow, text: Option<&str>, item: &Item) -> Option<String> {
+    if row.kind != Kind::Note {
+        return None;
+    }
+    let (stored, given) = (row.version.unwrap_or_default(), item.version.unwrap_or_default());
+    if given < stored {
+        return Some(format!("note {:?}: version {given} is older than the stored version {stored}", item.id));
+    }
+    (given == stored && text != item.text.as_deref()).then(|| {
+        format!("note {:?}: version {given} is stored with other text; a new text needs a higher version", item.id)
+    })
+}
+
+/// All that a labeller looks at.
+fn text_of(transcripts: &[Transcript]) -> Vec<(&str, Option<&str>, Vec<(Option<&str>, &str)>)> {
+    transcripts
+        .iter()
+        .map(|t| {
+            let blocks = t.blocks.iter().map(|b| (b.speaker.as_deref(), b.text.as_str())).collect();
+            (t.id.as_str(), t.language.as_deref(), blocks)
+        })
+        .collect()
+}
+
+/// What stays when an item's text is replaced.
+struct Moves<'a> {
+    before: &'a [Transcript],
+    after: &'a [Transcript],
+    ids: &'a [String],
+}
+
+impl Moves<'_> {
+    /// Labels and marks that stay or follow, and the marks that do not.
+    ///
+    /// A block equal in speaker and text at its place keeps all. Elsewhere rule labels go, and a mark (with its human
+    /// label) follows the only block of equal text.
+    fn carry(&self, labels: &[Label], marks: &[Mark]) -> (Vec<Label>, Vec<Mark>, Vec<Mark>) {
+        let mut kept: Vec<Mark> = marks.iter().filter(|mark| self.stays(mark.place)).copied().collect();
+        let mut standing: Vec<Label> = labels.iter().filter(|label| self.stays(label.place)).copied().collect();
+        let mut dropped = Vec::new();
+        for &mark in marks.iter().filter(|mark| !self.stays(mark.place)) {
+            let place = self.only_equal(mark.place).filter(|place| kept.iter().all(|other| other.place != *place));
+            let Some(place) = place else {
+                dropped.push(mark);
+                continue;
+            };
+            kept.push(Mark { place, ..mark });
+            if let Some(&label) = labels.iter().find(|label| label.place == mark.place && label.is_human()) {
+                standing.retain(|other| other.place != place);
+                standing.push(Label { place, ..label });
+            }
+        }
+        kept.sort_unstable_by_key(|mark| mark.place);
+        standing.sort_unstable_by_key(|label| label.place);
+        (standing, kept, dropped)
+    }
+
+    fn id(&self, ordinal: u32) -> &str {
+        self.ids.get(ordinal as usize).map_or("", String::as_str)
+    }
+
+    fn stays(&self, place: Place) -> bool {
+        let id = self.id(place.transcript);
+        match (block_at(self.before, id, place.block), block_at(self.after, id, place.block)) {
+            (Some(before), Some(after)) => (&before.speaker, &before.text) == (&after.speaker, &after.text),
+            _ => false,
+        }
+    }
+
+    fn only_equal(&self, place: Place) -> Option<Place> {
+        let text = &block_at(self.before, self.id(place.transcript), place.block)?.text;
+        let mut equal = self.after.iter().flat_map(|t| {
+            t.blocks.iter().zip(0..).filter(|(block, _)| block.text == *text).map(move |(_, block)| (&t.id, block))
+        });
+        let (id, block) = equal.next()?;
+        if equal.next().is_some() {
+            return None;
+        }
+        let transcript = self.ids.iter().position(|known| known == id)? as u32;
+        Some(Place { transcript, block, topic: place.topic })
+    }
+}

@@ -1,0 +1,231 @@
+//! Leases: the next items of a job are given out, under a number that nothing else has.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::codec::{Key, unpack_keys};
+use super::commit::{LeaseId, Source};
+use super::jobs::word;
+use super::writer::Tx;
+use super::{Error, Result, Store};
+use crate::job::{Filter, JobId, JobState, Lane};
+use crate::label::Revision;
+use crate::model::Millis;
+
+/// A job that has, or may have, items to lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Runnable {
+    pub id: JobId,
+    pub lane: Lane,
+    pub priority: i64,
+    pub max_per_second: Option<f64>,
+    pub filter: Filter,
+    pub revision: Revision,
+    /// A chunk of it has items to lease.
+    pub open: bool,
+    /// When a task of it is due that is to be tried again, if there is one.
+    pub due: Option<Millis>,
+}
+
+impl Runnable {
+    /// All that is left of it are tasks whose time has not come.
+    pub fn waits(&self, now: Millis) -> bool {
+        !self.open && self.due.is_none_or(|due| due > now)
+    }
+}
+
+/// One leased item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeasedItem {
+    pub pos: i64,
+    pub key: Key,
+    /// Attempts before this one.
+    pub attempts: u32,
+    /// It has a task row of its own by now and is passed over.
+    pub elsewhere: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    pub lease: LeaseId,
+    pub items: Vec<LeasedItem>,
+}
+
+/// What one lease asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    pub job: JobId,
+    pub items: usize,
+    pub lease: i64,
+}
+
+const RUNNABLE: &str = "id, lane, priority, max_per_second, filter, revision,
+    EXISTS (SELECT 1 FROM chunk WHERE chunk.job = id AND chunk.state = 'open'),
+    (SELECT not_before FROM task WHERE task.job = id AND task.state = 'pending' AND suspect = 0
+     ORDER BY not_before LIMIT 1)";
+
+fn runnable_from(row: &Row<'_>) -> Result<Runnable> {
+    let filter: String = row.get(4)?;
+    Ok(Runnable {
+        id: row.get(0)?,
+        lane: word(row, 1, Lane::from_word)?,
+        priority: row.get(2)?,
+        max_per_second: row.get(3)?,
+        filter: serde_json::from_str(&filter).map_err(|error| Error::Damaged(format!("job.filter: {error}")))?,
+        revision: row.get(5)?,
+        open: row.get(6)?,
+        due: row.get(7)?,
+    })
+}
+
+impl Store {
+    /// Jobs of a lane that have something to lease; at most `limit` of the live lane, oldest first.
+    pub fn runnable(&self, lane: Lane, limit: usize) -> Result<Vec<Runnable>> {
+        let sql = match lane {
+            Lane::Live => format!(
+                "SELECT {RUNNABLE} FROM job WHERE state IN ('queued', 'running') AND lane = 'live' AND pending > 0
+                 ORDER BY id LIMIT ?"
+            ),
+            Lane::Bulk => {
+                format!("SELECT {RUNNABLE} FROM job WHERE state = 'running' AND lane = 'bulk' ORDER BY id LIMIT ?")
+            }
+        };
+        self.read(|connection| {
+            connection.prepare_cached(&sql)?.query_and_then([limit as i64], runnable_from)?.collect()
+        })
+    }
+
+    /// Whether an item that was in flight at a death waits to be run alone, and its job lets it.
+    pub fn has_suspects(&self) -> Result<bool> {
+        self.read(|connection| {
+            let sql = format!("SELECT EXISTS ({SUSPECT})");
+            Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
+        })
+    }
+
+    /// Leases the next items of each job that is asked for: tasks that are due first, else the rest of a chunk.
+    ///
+    /// A job that was held meanwhile, or has nothing left, answers no lease.
+    pub fn lease(&self, asks: Vec<Ask>, epoch: i64, now: Millis) -> Result<Vec<Leased>> {
+        self.write(move |tx| {
+            let mut leases = Vec::with_capacity(asks.len());
+            for ask in asks {
+                if !may_run(tx, ask.job)? {
+                    continue;
+                }
+                let leased = match lease_due(tx, ask, epoch, now)? {
+                    Some(leased) => Some(leased),
+                    None => lease_chunk(tx, ask, epoch)?,
+                };
+                if let Some(leased) = leased {
+                    let n = leased.items.iter().filter(|item| !item.elsewhere).count();
+                    begin(tx, ask.job, n as i64, now)?;
+                    leases.push(leased);
+                }
+            }
+            Ok(leases)
+        })
+    }
+
+    /// Leases one item that was in flight when the process died, wherever it waits; the caller sees to it that nothing
+    /// else is in flight.
+    pub fn lease_suspect(&self, epoch: i64, lease: i64, now: Millis) -> Result<Option<(Runnable, Leased)>> {
+        self.write(move |tx| {
+            let next = tx
+                .prepare_cached(SUSPECT)?
+                .query_row([], |row| Ok((row.get::<_, JobId>(0)?, row.get::<_, i64>(1)?)))
+                .optional()?;
+            let Some((job, pos)) = next else { return Ok(None) };
+            let leased = lease_tasks(tx, job, &[pos], epoch, lease)?;
+            begin(tx, job, 1, now)?;
+            let runnable = tx
+                .prepare_cached(&format!("SELECT {RUNNABLE} FROM job WHERE id = ?"))?
+                .query_and_then([job], runnable_from)?
+                .next()
+                .ok_or_else(|| Error::NotFound(format!("job {job}")))??;
+            Ok(Some((runnable, leased)))
+        })
+    }
+}
+
+const SUSPECT: &str = "SELECT job, pos FROM task JOIN job ON id = job
+    WHERE task.state = 'pending' AND suspect = 1 AND job.state IN ('queued', 'running') ORDER BY job, pos LIMIT 1";
+
+fn may_run(tx: &Tx<'_>, job: JobId) -> Result<bool> {
+    let state: Option<String> =
+        tx.prepare_cached("SELECT state FROM job WHERE id = ?")?.query_row([job], |row| row.get(0)).optional()?;
+    Ok(matches!(state.as_deref().and_then(JobState::from_word), Some(JobState::Queued | JobState::Running)))
+}
+
+fn begin(tx: &Tx<'_>, job: JobId, n: i64, now: Millis) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE job SET pending = pending - ?2, running = running + ?2, started_at = coalesce(started_at, ?3)
+         WHERE id = ?1",
+    )?
+    .execute(params![job, n, now])?;
+    let state: String = tx.prepare_cached("SELECT state FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+    if state == JobState::Queued.as_str() {
+        tx.set_state(job, JobState::Queued, JobState::Running)?;
+    }
+    Ok(())
+}
+
+fn lease_due(tx: &Tx<'_>, ask: Ask, epoch: i64, now: Millis) -> Result<Option<Leased>> {
+    let mut statement = tx.prepare_cached(
+        "SELECT pos FROM task WHERE job = ? AND state = 'pending' AND not_before <= ? AND suspect = 0
+         ORDER BY not_before, pos LIMIT ?",
+    )?;
+    let due = statement
+        .query_map(params![ask.job, now, ask.items as i64], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    if due.is_empty() {
+        return Ok(None);
+    }
+    lease_tasks(tx, ask.job, &due, epoch, ask.lease).map(Some)
+}
+
+fn lease_tasks(tx: &Tx<'_>, job: JobId, positions: &[i64], epoch: i64, lease: i64) -> Result<Leased> {
+    let mut items = Vec::with_capacity(positions.len());
+    for &pos in positions {
+        let item = tx
+            .prepare_cached(
+                "UPDATE task SET state = 'running', epoch = ?3, lease = ?4 WHERE job = ?1 AND pos = ?2
+                 RETURNING item, version, attempts",
+            )?
+            .query_row(params![job, pos, epoch, lease], |row| {
+                let key = Key { item: row.get(0)?, version: row.get(1)? };
+                Ok(LeasedItem { pos, key, attempts: row.get(2)?, elsewhere: false })
+            })?;
+        items.push(item);
+    }
+    Ok(Leased { lease: LeaseId { job, source: Source::Tasks, epoch, lease }, items })
+}
+
+fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
+    let job = ask.job;
+    let chunk = tx
+        .prepare_cached(
+            "SELECT no, pos, n, done, keys FROM chunk WHERE job = ? AND state = 'open' ORDER BY no LIMIT 1",
+        )?
+        .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?)))
+        .optional()?;
+    let Some((no, first, n, done, keys)): Option<(i64, i64, i64, i64, Vec<u8>)> = chunk else { return Ok(None) };
+    let own_row = |pos: i64| -> Result<bool> {
+        Ok(tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM task WHERE job = ? AND pos = ?)")?
+            .query_row([job, pos], |row| row.get(0))?)
+    };
+    let any_own_rows: bool = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3)")?
+        .query_row(params![job, first + done, first + n], |row| row.get(0))?;
+    let mut items = Vec::with_capacity(ask.items);
+    for (offset, key) in (0..).zip(unpack_keys(&keys)?).skip(done as usize).take(ask.items) {
+        let pos = first + offset;
+        let elsewhere = any_own_rows && own_row(pos)?;
+        items.push(LeasedItem { pos, key, attempts: 0, elsewhere });
+    }
+    tx.prepare_cached(
+        "UPDATE chunk SET state = 'leased', leased = ?3, epoch = ?4, lease = ?5 WHERE job = ?1 AND no = ?2",
+    )?
+    .execute(params![job, no, items.len() as i64, epoch, ask.lease])?;
+    Ok(Some(Leased { lease: LeaseId { job, source: Source::Chunk(no), epoch, lease: ask.lease }, items }))
+}

@@ -1,0 +1,199 @@
+//! The store: one SQLite file, one writer, a pool of readers.
+//!
+//! Every verb is one whole transaction; time and names are arguments; no signature names a type of rusqlite. Writes go
+//! through one thread that takes what is waiting and commits it together (see [`writer`]): a verb that has answered is
+//! on the disk.
+
+mod body;
+mod catalogue;
+pub mod check;
+mod codec;
+mod commit;
+mod count;
+mod import;
+mod items;
+mod jobs;
+mod labels;
+mod lease;
+mod marks;
+mod names;
+mod plan;
+mod recover;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+pub use catalogue::{AppliedCatalogue, RevisionInfo};
+pub use codec::Key;
+pub use commit::{Committed, Done, Finding, LeaseId, LeaseOutcome, Source};
+pub use count::{Count, TopicCounts};
+pub use import::{ImportCounts, ImportOutcome};
+pub use items::{ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
+pub use jobs::{JobPage, NewJob, TaskRow};
+pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
+pub use lease::{Ask, Leased, LeasedItem, Runnable};
+pub use marks::MarkWish;
+pub use names::{Names, Shape};
+pub use plan::{Planned, Planning};
+pub use recover::{Begun, Recovered};
+
+/// The oldest SQLite that does not lose a database when the write-ahead log is reset: <https://sqlite.org/wal.html>.
+const OLDEST_SQLITE: i32 = 3_053_000;
+
+/// What a verb can answer instead. A caller matches on it; the text is fit for people.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("{0} not found")]
+    NotFound(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    StaleVersion(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error(
+        "the job would have {count} items, and at most {limit} are allowed (max_items_per_job); narrow the filter or ask for a split"
+    )]
+    TooManyItems { count: i64, limit: i64 },
+    #[error("the disk is full")]
+    Full,
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Unusable(String),
+    #[error("the daemon is stopping")]
+    Stopping,
+    #[error("database: {0}")]
+    Database(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(error.to_string()),
+            _ => Error::Database(error.to_string()),
+        }
+    }
+}
+
+impl From<codec::Damaged> for Error {
+    fn from(_: codec::Damaged) -> Error {
+        Error::Damaged("a packed column does not decode".into())
+    }
+}
+
+/// How hard a commit is pushed to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// What was answered survives a power cut.
+    #[default]
+    Full,
+    /// What was answered survives the death of the process; a power cut may take the last commits.
+    Normal,
+}
+
+/// The whole database, shared by all threads.
+pub struct Store {
+    writer: writer::Writer,
+    readers: r2d2::Pool<Readers>,
+    names: Arc<RwLock<Names>>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates `DIR/relabeld.db`, brings its schema up to date, and begins a new epoch.
+    ///
+    /// The caller holds the lock of the directory.
+    pub fn open(dir: &Path, durability: Durability) -> Result<Store> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(Error::Unusable(format!(
+                "SQLite {} is too old: at least 3.53.0 is needed",
+                rusqlite::version()
+            )));
+        }
+        let path = dir.join("relabeld.db");
+        let mut connection = Connection::open(&path)
+            .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
+        schema::prepare(&mut connection, &path, durability)?;
+        let names = Arc::new(RwLock::new(Names::load(&connection)?));
+        let readers = r2d2::Pool::builder()
+            .max_size(12)
+            .min_idle(Some(1))
+            .connection_timeout(Duration::from_secs(10))
+            .build(Readers { path: path.clone() })
+            .map_err(|error| Error::Database(error.to_string()))?;
+        let writer = writer::Writer::start(connection, Arc::clone(&names))?;
+        Ok(Store { writer, readers, names, path })
+    }
+
+    /// Bytes of the database file and of its write-ahead log.
+    pub fn sizes(&self) -> (u64, u64) {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        (size(&self.path), size(Path::new(&wal)))
+    }
+
+    /// Ids of programs, topics and phrases by number, and back.
+    pub fn names(&self) -> std::sync::RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Ends the writer after all that was sent to it; the write-ahead log is folded into the database.
+    pub fn close(&self) {
+        self.writer.stop();
+    }
+
+    fn fold_log(&self) -> Result<()> {
+        self.writer.fold_log()
+    }
+
+    fn read<T>(&self, verb: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let connection = self.readers.get().map_err(|error| Error::Database(error.to_string()))?;
+        connection.execute_batch("BEGIN")?;
+        let answer = verb(&connection);
+        connection.execute_batch("ROLLBACK")?;
+        answer
+    }
+
+    fn write<T: Send + 'static>(&self, verb: impl FnOnce(&writer::Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.writer.run(verb)
+    }
+}
+
+/// Opens the read-only connections of the pool.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+}
+
+impl r2d2::ManageConnection for Readers {
+    type Connection = Connection;
+    type Error = rusqlite::Error;
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -2000)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    }
+
+    fn is_valid(&self, _: &mut Connection) -> rusqlite::Result<()> {
+        Ok(())
+    }
+
+    fn has_broken(&self, _: &mut Connection) -> bool {
+        false
+    }
+}

@@ -1,0 +1,153 @@
+//! Planning: the keys of what a filter selects are frozen, chunk by chunk.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use rustc_hash::FxHashSet;
+
+use super::codec::{Key, pack_keys};
+use super::count::fitting_shapes;
+use super::jobs::{CHUNK_ITEMS, job_by_id};
+use super::{Error, Readers, Result, Store};
+use crate::job::{Job, JobId, JobState};
+use crate::model::Millis;
+
+/// Chunks frozen in one transaction.
+const PAGE_CHUNKS: usize = 40;
+
+/// What one step of planning came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planned {
+    More,
+    /// The list is whole: the job runs.
+    Whole,
+    /// The job is held or ended by now.
+    Stopped,
+}
+
+/// A job being planned: it reads one snapshot of the items from its first page to its last, so that an item whose time
+/// changes meanwhile is neither missed nor named twice. After a restart it goes on from its cursor, on a new snapshot.
+pub struct Planning<'a> {
+    store: &'a Store,
+    snapshot: r2d2::PooledConnection<Readers>,
+    job: Job,
+    shapes: FxHashSet<i64>,
+    cursor: (Millis, i64),
+    end: (Millis, i64),
+}
+
+impl Store {
+    /// Takes up the next job that waits for its list.
+    pub fn begin_planning(&self, now: Millis) -> Result<Option<Planning<'_>>> {
+        let job = self.write(move |tx| {
+            let next: Option<JobId> = tx
+                .prepare_cached(
+                    "SELECT id FROM job WHERE state IN ('queued', 'planning') AND lane = 'bulk' ORDER BY id LIMIT 1",
+                )?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            let Some(id) = next else { return Ok(None) };
+            let job = job_by_id(tx, id)?;
+            if job.state == JobState::Queued {
+                tx.set_state(id, job.state, JobState::Planning)?;
+                tx.execute("UPDATE job SET started_at = coalesce(started_at, ?2) WHERE id = ?1", params![id, now])?;
+            }
+            Ok(Some(job))
+        })?;
+        job.map(|job| self.planning(job)).transpose()
+    }
+
+    fn planning(&self, job: Job) -> Result<Planning<'_>> {
+        let snapshot = self.readers.get().map_err(|error| Error::Database(error.to_string()))?;
+        snapshot.execute_batch("BEGIN")?;
+        let edge = |from: Option<Millis>, at: Option<Millis>, item: Option<i64>, none: Millis| match (at, item) {
+            (Some(at), Some(item)) => (at, item),
+            _ => (from.unwrap_or(none), i64::MIN),
+        };
+        let (at, item, end_at, end_item): (Option<Millis>, Option<i64>, Option<Millis>, Option<i64>) = snapshot
+            .query_row(
+                "SELECT plan_at, plan_item, plan_end_at, plan_end_item FROM job WHERE id = ?",
+                [job.id],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )?;
+        let cursor = edge(job.filter.from, at, item, i64::MIN);
+        let end = edge(job.filter.until, end_at, end_item, i64::MAX);
+        let shapes = fitting_shapes(&self.names(), &job.filter);
+        Ok(Planning { store: self, snapshot, job, shapes, cursor, end })
+    }
+}
+
+impl Drop for Planning<'_> {
+    fn drop(&mut self) {
+        // The connection goes back to the pool: the next reader wants a snapshot of its own.
+        if let Err(error) = self.snapshot.execute_batch("ROLLBACK") {
+            log::warn!("the snapshot of job {} could not be ended: {error}", self.job.id);
+        }
+    }
+}
+
+impl Planning<'_> {
+    pub fn job(&self) -> JobId {
+        self.job.id
+    }
+
+    /// Freezes the next page of keys.
+    pub fn step(&mut self, now: Millis) -> Result<Planned> {
+        let (keys, next) = self.page()?;
+        let id = self.job.id;
+        let whole = next.is_none();
+        let cursor = next.unwrap_or(self.end);
+        let planned = self.store.write(move |tx| {
+            let (state, chunks, planned): (String, i64, i64) = tx
+                .prepare_cached("SELECT state, chunks, planned FROM job WHERE id = ?")?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            if state != JobState::Planning.as_str() {
+                return Ok(Planned::Stopped);
+            }
+            add_chunks(tx, id, chunks, planned, &keys)?;
+            let planned = planned + keys.len() as i64;
+            tx.prepare_cached("UPDATE job SET plan_at = ?2, plan_item = ?3, planned = ?4, chunks = ?5 WHERE id = ?1")?
+                .execute(params![id, cursor.0, cursor.1, planned, chunks + keys.len().div_ceil(CHUNK_ITEMS) as i64])?;
+            if !whole {
+                return Ok(Planned::More);
+            }
+            tx.prepare_cached("UPDATE job SET total = planned, pending = planned WHERE id = ?")?.execute([id])?;
+            tx.set_state(id, JobState::Planning, JobState::Running)?;
+            tx.settle_job(id, now)?;
+            Ok(Planned::Whole)
+        })?;
+        self.cursor = cursor;
+        Ok(planned)
+    }
+
+    /// The next keys, and where the page after them begins; None after the last. All pages but the last are whole
+    /// chunks, so that the chunk of a position is known without looking.
+    fn page(&self) -> Result<(Vec<Key>, Option<(Millis, i64)>)> {
+        let connection: &Connection = &self.snapshot;
+        let mut statement = connection.prepare_cached(
+            "SELECT at, no, shape FROM item WHERE at IS NOT NULL AND (at, no) >= (?, ?) AND (at, no) < (?, ?)
+             ORDER BY at, no",
+        )?;
+        let mut rows = statement.query(params![self.cursor.0, self.cursor.1, self.end.0, self.end.1])?;
+        let mut keys = Vec::with_capacity(PAGE_CHUNKS * CHUNK_ITEMS);
+        while let Some(row) = rows.next()? {
+            if !self.shapes.contains(&row.get(2)?) {
+                continue;
+            }
+            let (at, item) = (row.get(0)?, row.get(1)?);
+            if keys.len() == PAGE_CHUNKS * CHUNK_ITEMS {
+                return Ok((keys, Some((at, item))));
+            }
+            keys.push(Key { item, version: None });
+        }
+        Ok((keys, None))
+    }
+}
+
+fn add_chunks(connection: &Connection, job: JobId, chunks: i64, planned: i64, keys: &[Key]) -> Result<()> {
+    let mut insert = connection.prepare_cached("INSERT INTO chunk (job, no, pos, n, keys) VALUES (?, ?, ?, ?, ?)")?;
+    let mut pos = planned;
+    for (no, keys) in (chunks..).zip(keys.chunks(CHUNK_ITEMS)) {
+        insert.execute(params![job, no, pos, keys.len() as i64, pack_keys(keys)])?;
+        pos += keys.len() as i64;
+    }
+    Ok(())
+}

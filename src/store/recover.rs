@@ -1,0 +1,127 @@
+//! Recovery at start: a new epoch, every older lease given back, and those under suspicion put aside.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::codec::unpack_keys;
+use super::writer::Tx;
+use super::{Error, Result, Store};
+use crate::job::{JobId, JobState};
+use crate::model::Millis;
+
+/// An item whose analysis had begun, and was not known to have ended, when the process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    pub epoch: i64,
+    pub job: JobId,
+    pub pos: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// The epoch that begins.
+    pub epoch: i64,
+    pub leases_given_back: usize,
+    pub suspects: usize,
+    pub quarantined: usize,
+}
+
+impl Store {
+    /// Begins a new epoch. Of the leases that the last one left, all items go back to the queue; those in `begun` are
+    /// suspect and will be run alone, and one that was alone in flight at `max_attempts` deaths is quarantined.
+    pub fn recover(&self, begun: Vec<Begun>, max_attempts: u32, now: Millis) -> Result<Recovered> {
+        self.write(move |tx| {
+            let last: i64 = tx.query_row("SELECT epoch FROM daemon", [], |row| row.get(0))?;
+            tx.execute("UPDATE daemon SET epoch = ?", [last + 1])?;
+            let mut recovered = Recovered { epoch: last + 1, ..Recovered::default() };
+            let mut in_flight = Vec::new();
+            for begun in begun.iter().filter(|begun| begun.epoch == last) {
+                if make_suspect(tx, begun, now)? {
+                    in_flight.push(begun);
+                }
+            }
+            recovered.suspects = in_flight.len();
+            let chunks = tx.execute(
+                "UPDATE chunk SET state = 'open', leased = 0, epoch = NULL, lease = NULL WHERE state = 'leased'",
+                [],
+            )?;
+            let tasks = tx
+                .execute("UPDATE task SET state = 'pending', epoch = NULL, lease = NULL WHERE state = 'running'", [])?;
+            recovered.leases_given_back = chunks + tasks;
+            tx.execute(
+                "UPDATE job SET pending = pending + running, running = 0 WHERE finished_at IS NULL AND running > 0",
+                [],
+            )?;
+            if let [alone] = in_flight[..] {
+                recovered.quarantined = usize::from(count_death(tx, alone, max_attempts, now)?);
+            }
+            for job in tx.open_ids()? {
+                tx.settle_job(job, now)?;
+            }
+            Ok(recovered)
+        })
+    }
+}
+
+/// Gives the item a row of its own, marked suspect, if its lease still stood. False where its result was committed.
+fn make_suspect(tx: &Tx<'_>, begun: &Begun, now: Millis) -> Result<bool> {
+    let Begun { job, pos, .. } = *begun;
+    let suspected = tx
+        .prepare_cached(
+            "UPDATE task SET suspect = 1, attempts = attempts + 1, not_before = 0
+             WHERE job = ? AND pos = ? AND state = 'running'",
+        )?
+        .execute([job, pos])?;
+    if suspected == 1 {
+        return Ok(true);
+    }
+    let chunk = tx
+        .prepare_cached(
+            "SELECT pos, keys FROM chunk WHERE job = ?1 AND state = 'leased' AND pos + done <= ?2 AND ?2 < pos + done + leased",
+        )?
+        .query_row([job, pos], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
+        .optional()?;
+    let Some((first, keys)) = chunk else { return Ok(false) };
+    let keys = unpack_keys(&keys)?;
+    let key = keys.get((pos - first) as usize).ok_or_else(|| Error::Damaged(format!("job {job}: no item {pos}")))?;
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO task (job, pos, item, version, state, attempts, suspect, not_before)
+         VALUES (?, ?, ?, ?, 'pending', 1, 1, ?)",
+    )?
+    .execute(params![job, pos, key.item, key.version, now])?;
+    Ok(tx.changes() == 1)
+}
+
+/// Charges the death to the one item that was in flight. True when that was once too often.
+fn count_death(tx: &Tx<'_>, begun: &Begun, max_attempts: u32, now: Millis) -> Result<bool> {
+    let deaths: u32 = tx.query_row(
+        "UPDATE task SET deaths = deaths + 1 WHERE job = ? AND pos = ? RETURNING deaths",
+        [begun.job, begun.pos],
+        |row| row.get(0),
+    )?;
+    if deaths < max_attempts {
+        return Ok(false);
+    }
+    tx.execute(
+        "UPDATE task SET state = 'quarantined', suspect = 0, reason = 'crashed', finished_at = ?3,
+           error = 'the process died ' || deaths || ' times while this item alone was being analysed'
+         WHERE job = ?1 AND pos = ?2",
+        params![begun.job, begun.pos, now],
+    )?;
+    tx.execute("UPDATE job SET pending = pending - 1, quarantined = quarantined + 1 WHERE id = ?", [begun.job])?;
+    tx.execute(
+        "INSERT INTO tally (job, what, word, n) VALUES (?, 'reason', 'crashed', 1) ON CONFLICT DO UPDATE SET n = n + 1",
+        [begun.job],
+    )?;
+    Ok(true)
+}
+
+impl Tx<'_> {
+    fn open_ids(&self) -> Result<Vec<JobId>> {
+        // Only these can end by being recovered.
+        let (cancelling, running) = (JobState::Cancelling.as_str(), JobState::Running.as_str());
+        let mut statement = self.prepare_cached(
+            "SELECT id FROM job WHERE finished_at IS NULL AND (state = ? OR state = ?) AND running = 0",
+        )?;
+        Ok(statement.query_map([cancelling, running], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+}

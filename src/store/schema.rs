@@ -1,0 +1,161 @@
+//! Opening a database file: pragmas set and read back, schema made or brought up to date.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{Durability, Error, Result};
+
+/// `schema.sql`, the map of the data.
+const SCHEMA: &str = include_str!("../../schema.sql");
+
+/// Marks the file as relabeld's: `rlbd`.
+const APPLICATION_ID: i32 = 0x726c_6264;
+
+/// The schema that this program writes; `user_version` of the file.
+const VERSION: i32 = 1;
+
+/// What brings a file of version `n + 1` to the next one, at index `n`: so that a daemon can be replaced in place.
+const UPGRADES: [&str; VERSION as usize - 1] = [];
+
+pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    let wrong = |error: rusqlite::Error| match Error::from(error) {
+        Error::Damaged(_) => Error::Unusable(format!(
+            "{} is not a SQLite database; move it away, or name another data directory",
+            path.display()
+        )),
+        other => Error::Unusable(format!("cannot open {}: {other}", path.display())),
+    };
+    connection.busy_timeout(Duration::from_secs(10)).map_err(wrong)?;
+    // Before the first table is made, or it has no effect.
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrong)?;
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(wrong)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(wrong)?;
+    let fresh = tables == 0 && version == 0;
+    if !fresh && id != APPLICATION_ID {
+        return Err(Error::Unusable(format!(
+            "{} is a SQLite database of another program; name another data directory",
+            path.display()
+        )));
+    }
+    if version > VERSION {
+        return Err(Error::Unusable(format!(
+            "{} has schema {version}, made by a newer relabeld; this one knows up to {VERSION}: run the newer one, or restore a backup made before the upgrade",
+            path.display()
+        )));
+    }
+    if fresh {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrong)?;
+    }
+    set_pragmas(connection, durability)?;
+    let transaction = connection.transaction()?;
+    if fresh {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.execute("INSERT INTO daemon (id, epoch, changes) VALUES (1, 0, 0)", [])?;
+        // Every store begins with an empty catalogue, so that a job always has a revision.
+        transaction.execute(
+            "INSERT INTO revision (no, applied_at, labeller, catalogue) VALUES (0, 0, '', '{\"topics\":[],\"programs\":[]}')",
+            [],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    } else {
+        for upgrade in UPGRADES.iter().skip(version as usize - 1) {
+            transaction.execute_batch(upgrade)?;
+        }
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Sets what the writer relies on and reads each back: SQLite ignores a pragma that it cannot follow.
+fn set_pragmas(connection: &Connection, durability: Durability) -> Result<()> {
+    let synchronous = match durability {
+        Durability::Full => "2",
+        Durability::Normal => "1",
+    };
+    let wanted = [
+        ("journal_mode", "wal"),
+        ("synchronous", synchronous),
+        ("foreign_keys", "1"),
+        // The writer checkpoints by itself, after its replies.
+        ("wal_autocheckpoint", "0"),
+        ("journal_size_limit", "67108864"),
+        ("temp_store", "2"),
+        ("cache_size", "-8000"),
+    ];
+    for (pragma, value) in wanted {
+        connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(|error| match error {
+            // Most pragmas answer nothing when set.
+            rusqlite::Error::QueryReturnedNoRows => Ok(()),
+            error => Err(error),
+        })?;
+        let read = connection.pragma_query_value(None, pragma, |row| row.get::<_, rusqlite::types::Value>(0))?;
+        let read = match read {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        if read != value {
+            return Err(Error::Unusable(format!("SQLite did not accept {pragma} = {value}: it stands at {read}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<()> {
+        prepare(&mut Connection::open(path).unwrap(), path, Durability::Full)
+    }
+
+    #[test]
+    fn a_new_file_has_the_schema_of_schema_sql() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        open(&path).unwrap();
+        let listing = |connection: &Connection| -> Vec<String> {
+            let mut statement =
+                connection.prepare("SELECT name || ':' || coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect()
+        };
+        let by_hand = Connection::open_in_memory().unwrap();
+        by_hand.execute_batch(SCHEMA).unwrap();
+        assert_eq!(listing(&Connection::open(&path).unwrap()), listing(&by_hand));
+        open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        open(&path).unwrap();
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let Err(Error::Unusable(text)) = open(&path) else { panic!("opened") };
+        assert!(text.contains("newer relabeld"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_sqlite_is_refused_and_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let text = "not a database, and long enough to be taken for one".repeat(100);
+        std::fs::write(&path, &text).unwrap();
+        let Err(Error::Unusable(said)) = open(&path) else { panic!("opened") };
+        assert!(said.contains("not a SQLite database"), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let Err(Error::Unusable(said)) = open(&path) else { panic!("opened") };
+        assert!(said.contains("another program"), "{said}");
+    }
+}

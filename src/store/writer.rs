@@ -1,0 +1,251 @@
+//! The one writer: a thread that owns the one writing connection.
+//!
+//! It takes one verb, then what else is waiting, runs each in a savepoint of its own, commits all of them at once and
+//! replies only then: many callers share one sync of the disk, and nobody hears of a change that is not durable. A verb
+//! that fails is rolled back alone. Between batches it checkpoints, so that no other thread ever has to.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{error, warn};
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+
+use super::{Error, Names, Result};
+
+/// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
+const WAITING: usize = 256;
+/// Verbs in one commit at most, so that the first of them is not kept waiting for long.
+const TOGETHER: usize = 64;
+/// Pages of the write-ahead log (4 KiB each) from which on it is folded back into the database.
+const CHECKPOINT_PAGES: i32 = 4_000;
+/// Without work for this long, the log is folded back and cut to nothing.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// Answers a verb, once it is known whether its commit held.
+type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
+/// Takes the transaction, or why there is none.
+type Verb = Box<dyn FnOnce(Result<&Tx<'_>>) -> Reply + Send>;
+
+/// The transaction that a verb runs in.
+pub(super) struct Tx<'a> {
+    connection: &'a Connection,
+    names: &'a RwLock<Names>,
+    /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
+    interned: Cell<bool>,
+    /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
+    changes: Cell<i64>,
+    /// A verb of this batch wants the log cut after its commit, before its reply.
+    cut_log: Cell<bool>,
+}
+
+impl Tx<'_> {
+    pub fn names(&self) -> std::sync::RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn names_mut(&self) -> std::sync::RwLockWriteGuard<'_, Names> {
+        self.interned.set(true);
+        self.names.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn next_change(&self) -> i64 {
+        self.changes.set(self.changes.get() + 1);
+        self.changes.get()
+    }
+
+    fn forget_names(&self) -> Result<()> {
+        if self.interned.get() {
+            let names = Names::load(self.connection)?;
+            *self.names_mut() = names;
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+pub(super) struct Writer {
+    verbs: Mutex<Option<Sender<Verb>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>) -> Result<Writer> {
+        let changes = connection.query_row(
+            "SELECT max(changes, (SELECT coalesce(max(no), 0) FROM change)) FROM daemon",
+            [],
+            |row| row.get(0),
+        )?;
+        connection.set_prepared_statement_cache_capacity(128);
+        connection.wal_hook(Some(note_log_pages))?;
+        let (sender, receiver) = bounded(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || write_until_closed(connection, &names, changes, &receiver))
+            .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
+        Ok(Writer { verbs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `verb` in a transaction and answers once that is committed.
+    pub fn run<T: Send + 'static>(&self, verb: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        let sender = lock(&self.verbs).clone().ok_or(Error::Stopping)?;
+        let (answer, answered) = bounded(1);
+        let verb: Verb = Box::new(move |tx| {
+            let outcome = tx.and_then(|tx| savepoint(tx, verb));
+            Box::new(move |committed| {
+                let outcome = match committed {
+                    Ok(()) => outcome,
+                    // A verb that was refused stays refused, whatever became of the others.
+                    Err(error) => outcome.and(Err(error.clone())),
+                };
+                // Nobody waits any more: the caller is gone, and its change stands all the same.
+                let _ = answer.send(outcome);
+            })
+        });
+        sender.send(verb).map_err(|_| Error::Stopping)?;
+        answered.recv().map_err(|_| Error::Stopping)?
+    }
+
+    /// Folds the write-ahead log into the database and cuts it, so that what was erased is in neither.
+    pub fn fold_log(&self) -> Result<()> {
+        self.run(|tx| {
+            tx.cut_log.set(true);
+            Ok(())
+        })
+    }
+
+    /// Ends the thread after what was sent before.
+    pub fn stop(&self) {
+        drop(lock(&self.verbs).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            error!("the writer ended in a panic");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+    tx.prepare_cached("SAVEPOINT verb")?.execute([])?;
+    match verb(tx) {
+        Ok(value) => {
+            tx.prepare_cached("RELEASE verb")?.execute([])?;
+            Ok(value)
+        }
+        Err(error) => {
+            // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
+            if !tx.is_autocommit() {
+                tx.execute_batch("ROLLBACK TO verb; RELEASE verb")?;
+            }
+            tx.forget_names()?;
+            Err(error)
+        }
+    }
+}
+
+fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i64, verbs: &Receiver<Verb>) {
+    let tx = Tx {
+        connection: &connection,
+        names,
+        interned: Cell::new(false),
+        changes: Cell::new(changes),
+        cut_log: Cell::new(false),
+    };
+    let mut replies: Vec<Reply> = Vec::with_capacity(TOGETHER);
+    let mut log_is_cut = false;
+    loop {
+        match verbs.recv_timeout(IDLE) {
+            Ok(first) => {
+                let committed = commit_together(&tx, first, verbs, &mut replies);
+                if let Err(error) = &committed {
+                    warn!("a commit was rolled back: {error}");
+                    if let Err(error) = tx.forget_names() {
+                        error!("names could not be read again: {error}");
+                    }
+                }
+                if tx.cut_log.replace(false) {
+                    checkpoint(&connection, "TRUNCATE");
+                }
+                replies.drain(..).for_each(|reply| reply(&committed));
+                log_is_cut = false;
+                if LOG_PAGES.get() >= CHECKPOINT_PAGES {
+                    checkpoint(&connection, "PASSIVE");
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if !log_is_cut {
+                    checkpoint(&connection, "TRUNCATE");
+                    log_is_cut = true;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    checkpoint(&connection, "TRUNCATE");
+}
+
+fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
+    tx.interned.set(false);
+    if let Err(error) = tx.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
+        let error = Error::from(error);
+        replies.push(first(Err(error.clone())));
+        return Err(error);
+    }
+    for verb in std::iter::once(first).chain(more.try_iter().take(TOGETHER - 1)) {
+        replies.push(verb(Ok(tx)));
+        if tx.is_autocommit() {
+            return Err(Error::Full);
+        }
+    }
+    tx.prepare_cached("COMMIT")?.execute([]).map_err(|error| {
+        if !tx.is_autocommit()
+            && let Err(error) = tx.execute_batch("ROLLBACK")
+        {
+            error!("a failed commit could not be rolled back: {error}");
+        }
+        Error::from(error)
+    })?;
+    Ok(())
+}
+
+thread_local! {
+    /// Pages in the write-ahead log after the last commit; only the writer's thread commits.
+    static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
+    LOG_PAGES.set(pages);
+    Ok(())
+}
+
+fn checkpoint(connection: &Connection, mode: &str) {
+    let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
+    });
+    match done {
+        // What could not be folded back (a reader still needs it) is tried again after the next commit.
+        Ok((_, in_log, folded)) => LOG_PAGES.set((in_log - folded).max(0)),
+        Err(error) => warn!("checkpoint: {error}"),
+    }
+}
