@@ -46,6 +46,8 @@ CREATE TABLE shape (
   programs  TEXT NOT NULL,
   -- JSON array of the transcripts' languages, sorted.
   languages TEXT NOT NULL,
+  -- Items of this shape that there are now.
+  items     INTEGER NOT NULL DEFAULT 0 CHECK (items >= 0),
   UNIQUE (kind, media, programs, languages)
 ) STRICT;
 

@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, ValueDeserializer};
 
 /// Read when it exists and `--config` names no other.
@@ -87,7 +87,7 @@ keys! {
     log: String, "FILTER", "error, warn, info, debug, trace, also by module [default: info]";
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     Full,

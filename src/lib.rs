@@ -1,7 +1,13 @@
 //! relabeld
 pub mod catalogue;
+pub mod cli;
+mod client;
 pub mod config;
+pub mod daemon;
+pub mod demo;
 pub mod engine;
+pub mod export;
+pub mod http;
 pub mod job;
 pub mod label;
 pub mod labeller;
@@ -10,3 +16,4 @@ pub mod model;
 pub mod os;
 pub mod store;
 pub mod when;
+pub mod wire;

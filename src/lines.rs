@@ -17,7 +17,7 @@ const READ_AHEAD: usize = 64 << 10;
 /// Undoes gzip (also of several members, as `cat a.gz b.gz` makes) where the input begins like it.
 ///
 /// A truncated or damaged gzip ends in an error. So does a failure to read the first two bytes, at the first read.
-pub fn maybe_gunzip(mut reader: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
+pub fn maybe_gunzip<'a>(mut reader: impl Read + 'a) -> Box<dyn BufRead + 'a> {
     let mut head = Vec::with_capacity(GZIP_MAGIC.len());
     let failed = reader.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head).err();
     let is_gzip = head == GZIP_MAGIC;

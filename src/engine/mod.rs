@@ -26,6 +26,7 @@ use rustc_hash::FxHashMap;
 
 pub use rules::Compile;
 pub use stats::Totals;
+pub use work::panic_is_caught;
 
 use crate::job::{Job, JobId};
 use crate::model::Millis;

@@ -1,5 +1,6 @@
 //! Workers: they read the items of a lease, have them analysed, and send on what was found. They never write.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,16 @@ use super::Shared;
 use super::rules::JobRules;
 use crate::model::{Failure, Millis};
 use crate::store::{Done, Finding, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
+
+thread_local! {
+    /// This thread is inside a labeller, whose panic is caught.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, is a labeller's and will be caught.
+pub fn panic_is_caught() -> bool {
+    CATCHING.get()
+}
 
 /// A lease on its way to a worker.
 pub struct Work {
@@ -114,7 +125,9 @@ fn attempt(shared: &Shared, slot: usize, work: &Work, item: &LeasedItem, read: O
         shared.fail(format!("the note of what was begun could not be written: {error}"));
     }
     // A labeller's panic is that item's error, and nobody else's: what it was called with is not used again.
+    CATCHING.set(true);
     let analysed = catch_unwind(AssertUnwindSafe(|| rules.rules.labeller.analyse(&document, &scope.topics)));
+    CATCHING.set(false);
     let found = match analysed {
         Ok(Ok(detections)) => rules.rules.by_place(&detections),
         Ok(Err(failure)) => return Ok(failed(failure, item, shared.now())),

@@ -15,7 +15,7 @@ use crate::model::{Catalogue, Millis, Topic};
 
 /// A numbered state of the catalogue; revision 0 is the empty one that every store begins with.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RevisionInfo {
+pub struct StoredRevision {
     pub revision: Revision,
     pub applied_at: Millis,
     pub labeller: String,
@@ -78,7 +78,7 @@ fn topics_by_program(catalogue: &Catalogue) -> BTreeMap<&str, Vec<&Topic>> {
     programs
 }
 
-pub(super) fn revision_by_no(connection: &Connection, revision: Revision) -> Result<RevisionInfo> {
+pub(super) fn revision_by_no(connection: &Connection, revision: Revision) -> Result<StoredRevision> {
     let row = connection
         .prepare_cached("SELECT applied_at, labeller, catalogue FROM revision WHERE no = ?")?
         .query_row([revision], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))
@@ -87,12 +87,12 @@ pub(super) fn revision_by_no(connection: &Connection, revision: Revision) -> Res
     // It was valid when it was applied, and stays so under labellers that see words elsewhere.
     let catalogue = catalogue::parse(json.as_bytes(), |_| true)
         .map_err(|_| Error::Damaged(format!("revision {revision} does not parse")))?;
-    Ok(RevisionInfo { revision, applied_at, labeller, catalogue })
+    Ok(StoredRevision { revision, applied_at, labeller, catalogue })
 }
 
 impl Store {
     /// A revision of the catalogue, the current one by default.
-    pub fn revision(&self, revision: Option<Revision>) -> Result<RevisionInfo> {
+    pub fn revision(&self, revision: Option<Revision>) -> Result<StoredRevision> {
         self.read(|connection| {
             let no = match revision {
                 Some(no) => no,

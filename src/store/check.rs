@@ -64,6 +64,15 @@ impl Store {
                 *coverage.entry(reading).or_default() += 1;
             }
         }
+        let mut statement = connection.prepare(
+            "SELECT no, items, (SELECT count(*) FROM item WHERE shape = shape.no) AS counted FROM shape
+             WHERE items <> counted",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (no, stored, counted): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            faults.push(format!("shape {no}: {stored} items are said to have it, and {counted} do"));
+        }
         let mut statement = connection.prepare("SELECT program, revision, items FROM coverage")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

@@ -89,6 +89,7 @@ impl Importing<'_> {
         tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?
             .execute(params![no, body::pack(item, &ordinals)])?;
         self.coverage.add(&readings_by_program(&tx.programs_of(shape)?, &Vec::new()), 1);
+        self.coverage.add_item(shape, 1);
         if let Some(marks) = &incoming.marks {
             let marks = self.marks(marks, &ids)?;
             self.settle(no, &Reading::default(), Reading::default(), &[], &marks)?;
@@ -141,6 +142,8 @@ impl Importing<'_> {
         after.fresh.retain(|(program, _)| !read_again && programs.contains(program));
         self.coverage.add(&readings_by_program(&old_programs, &reading.fresh), -1);
         self.coverage.add(&readings_by_program(&programs, &after.fresh), 1);
+        self.coverage.add_item(row.shape.unwrap_or(shape), -1);
+        self.coverage.add_item(shape, 1);
         self.settle(row.no, &reading, after, &marks_before, &marks)?;
         if !same {
             tx.prepare_cached("UPDATE body SET content = ? WHERE item = ?")?.execute(params![content, row.no])?;

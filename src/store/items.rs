@@ -4,9 +4,11 @@ use rusqlite::{OptionalExtension, Row, params};
 use rustc_hash::FxHashMap;
 
 use super::codec::{Fresh, pack_edits, pack_labels, put_fresh, unpack_fresh, unpack_labels};
+use super::count::fitting_shapes;
 use super::names::{kind_from, list_from};
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
+use crate::job::Filter;
 use crate::label::{Edit, Label, Mark, Place, ProgramNo, Provenance, Revision};
 use crate::model::{Document, Item, Kind, Millis};
 
@@ -92,19 +94,29 @@ pub(super) fn readings_by_program(programs: &[ProgramNo], fresh: &Fresh) -> Vec<
     programs.iter().map(|&program| (program, read_by(program))).collect()
 }
 
-/// Items that come and go in `coverage`, gathered over a verb.
+/// Items that come and go in `coverage` and `shape.items`, gathered over a verb.
 #[derive(Debug, Default)]
-pub(super) struct Coverage(FxHashMap<(ProgramNo, Revision), i64>);
+pub(super) struct Coverage {
+    readings: FxHashMap<(ProgramNo, Revision), i64>,
+    shapes: FxHashMap<i64, i64>,
+}
 
 impl Coverage {
     pub fn add(&mut self, readings: &[(ProgramNo, Revision)], n: i64) {
         for &reading in readings {
-            *self.0.entry(reading).or_default() += n;
+            *self.readings.entry(reading).or_default() += n;
         }
     }
 
+    pub fn add_item(&mut self, shape: i64, n: i64) {
+        *self.shapes.entry(shape).or_default() += n;
+    }
+
     pub fn flush(self, tx: &Tx<'_>) -> Result<()> {
-        for ((program, revision), n) in self.0.into_iter().filter(|(_, n)| *n != 0) {
+        for (shape, n) in self.shapes.into_iter().filter(|(_, n)| *n != 0) {
+            tx.prepare_cached("UPDATE shape SET items = items + ?2 WHERE no = ?1")?.execute([shape, n])?;
+        }
+        for ((program, revision), n) in self.readings.into_iter().filter(|(_, n)| *n != 0) {
             let changed = tx
                 .prepare_cached("UPDATE coverage SET items = items + ?3 WHERE program = ?1 AND revision = ?2")?
                 .execute(params![program, revision, n])?;
@@ -172,13 +184,34 @@ pub struct ReadItem {
     pub version: Option<i64>,
     /// Who read it last, per program, where that was asked for.
     pub fresh: Vec<(ProgramNo, Revision)>,
+    /// Ids of its transcripts, where that was asked for.
+    transcripts: Vec<String>,
     content: Vec<u8>,
 }
 
 impl ReadItem {
+    /// The id of a transcript by its ordinal.
+    pub fn transcript_id(&self, ordinal: u32) -> &str {
+        self.transcripts.get(ordinal as usize).map_or("", String::as_str)
+    }
+
     pub fn document(&self) -> Result<Document<'_>> {
         Ok(body::document(self.kind, &self.id, &self.content)?)
     }
+}
+
+fn read_item_from(row: &Row<'_>, fresh: Fresh) -> Result<ReadItem> {
+    Ok(ReadItem {
+        kind: kind_from(row.get_ref(0)?.as_str().map_err(|_| Error::Damaged("item.kind".into()))?)?,
+        id: row.get(1)?,
+        edition: row.get(2)?,
+        at: row.get(3)?,
+        shape: row.get(4)?,
+        version: row.get(5)?,
+        content: row.get(6)?,
+        fresh,
+        transcripts: Vec::new(),
+    })
 }
 
 /// An item as people see it.
@@ -257,20 +290,39 @@ impl Store {
                     items.push(None);
                     continue;
                 };
-                let item = ReadItem {
-                    kind: kind_from(row.get_ref(0)?.as_str().map_err(|_| Error::Damaged("kind".into()))?)?,
-                    id: row.get(1)?,
-                    edition: row.get(2)?,
-                    at: row.get(3)?,
-                    shape: row.get(4)?,
-                    version: row.get(5)?,
-                    content: row.get(6)?,
-                    fresh: if with_fresh { reading_of(connection, number)?.fresh } else { Vec::new() },
-                };
+                let fresh = if with_fresh { reading_of(connection, number)?.fresh } else { Vec::new() };
+                let item = read_item_from(row, fresh)?;
                 size += item.content.len();
                 items.push(Some(item));
             }
             Ok(items)
+        })
+    }
+
+    /// Calls `see` with the items that a filter selects, newest first, until it answers false or `most` were read; how
+    /// many were.
+    pub fn each_item(&self, filter: &Filter, most: i64, mut see: impl FnMut(&ReadItem) -> Result<bool>) -> Result<i64> {
+        let shapes = fitting_shapes(&self.names(), filter);
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT kind, id, edition, at, shape, version, content, transcripts FROM item JOIN body ON item = no
+                 WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
+            )?;
+            let mut rows =
+                statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                if !shapes.contains(&row.get(4)?) {
+                    continue;
+                }
+                let item =
+                    ReadItem { transcripts: list_from(&row.get::<_, String>(7)?)?, ..read_item_from(row, Vec::new())? };
+                read += 1;
+                if !see(&item)? || read == most {
+                    break;
+                }
+            }
+            Ok(read)
         })
     }
 
@@ -335,9 +387,15 @@ fn erase(tx: &Tx<'_>, row: &ItemRow, now: Millis) -> Result<()> {
     let shape = row.shape.ok_or_else(|| Error::Damaged("item without a shape".into()))?;
     let mut coverage = Coverage::default();
     coverage.add(&readings_by_program(&tx.programs_of(shape)?, &reading_of(tx, row.no)?.fresh), -1);
+    coverage.add_item(shape, -1);
     coverage.flush(tx)?;
-    for table in ["body WHERE item", "reading WHERE item", "mark WHERE item", "change WHERE item"] {
-        tx.prepare_cached(&format!("DELETE FROM {table} = ?"))?.execute([row.no])?;
+    for sql in [
+        "DELETE FROM body WHERE item = ?",
+        "DELETE FROM reading WHERE item = ?",
+        "DELETE FROM mark WHERE item = ?",
+        "DELETE FROM change WHERE item = ?",
+    ] {
+        tx.prepare_cached(sql)?.execute([row.no])?;
     }
     tx.prepare_cached(
         "UPDATE item SET at = NULL, shape = NULL, version = NULL, marked = 0, transcripts = '[]',

@@ -18,6 +18,7 @@ mod lease;
 mod marks;
 mod names;
 mod plan;
+mod queue;
 mod recover;
 mod schema;
 mod writer;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub use catalogue::{AppliedCatalogue, RevisionInfo};
+pub use catalogue::{AppliedCatalogue, StoredRevision};
 pub use codec::Key;
 pub use commit::{Committed, Done, Finding, LeaseId, LeaseOutcome, Source};
 pub use count::{Count, TopicCounts};
@@ -40,6 +41,7 @@ pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
 pub use names::{Names, Shape};
 pub use plan::{Planned, Planning};
+pub use queue::Queue;
 pub use recover::{Begun, Recovered};
 
 /// The oldest SQLite that does not lose a database when the write-ahead log is reset: <https://sqlite.org/wal.html>.

@@ -1,6 +1,8 @@
 //! What the tests share: a store with a running engine on a scratch directory, and small makers of input.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub mod stub;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,122 @@
+//! What is typed, and what it means.
+
+use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
+
+use super::command::{Cli, Command};
+use super::settings::Settings;
+use crate::config::Partial;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("relabeld").chain(line.split_whitespace()))
+}
+
+fn body(line: &str) -> Value {
+    match parse(line).unwrap().command {
+        Command::Publish(args) => Value::Object(args.body()),
+        Command::Count(filter) => Value::Object(filter.body()),
+        Command::Set { traits, .. } => Value::Object(traits.body()),
+        other => panic!("{other:?} has no body"),
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn global_flags_stand_anywhere() {
+    for line in
+        ["--json -q --data-dir /d show 7", "show --json -q 7 --data-dir /d", "show 7 --data-dir=/d --quiet --json"]
+    {
+        let global = parse(line).unwrap().global;
+        assert!(global.json && global.quiet && global.data_dir.as_deref() == Some("/d".as_ref()), "{line}");
+    }
+    assert_eq!(parse("catalogue show --url unix:/s").unwrap().global.url.as_deref(), Some("unix:/s"));
+}
+
+#[test]
+fn what_cannot_be_meant_exits_2() {
+    for line in [
+        "nothing",
+        "show",
+        "import",
+        "item letter 7",
+        "relabel note n",
+        "mark note n note 0 t maybe",
+        "mark note n note -1 t is",
+        "items 7 --format xml",
+        "changes 7 --change some",
+        "publish --max-per-second fast",
+        "publish --max-per-second 0",
+        "publish --keep-when-empty perhaps",
+        "publish --job 7 --from 3d",
+        "publish --ids f --from 3d",
+        "publish --draft --watch",
+        "catalogue test p --strictness 101",
+        "set 7",
+        "serve --workers many",
+        "serve --listen localhost",
+        "serve --data-dir= --workers 1",
+        "jobs --color sometimes",
+    ] {
+        assert_eq!(parse(line).map(|cli| cli.command).unwrap_err().exit_code(), 2, "{line}");
+    }
+    assert_eq!(parse("--help").unwrap_err().exit_code(), 0);
+    assert_eq!(parse("--version").unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn lists_are_comma_separated_or_repeated_and_nothing_unsaid_is_sent() {
+    assert_eq!(body("publish"), json!({}));
+    assert_eq!(
+        body(
+            "publish --from 30d --types notes --programs a,b --programs c --stale-only --keep-when-empty false --split"
+        ),
+        json!({"from": "30d", "types": ["notes"], "programs": ["a", "b", "c"], "stale_only": true,
+            "keep_when_empty": false, "split": true})
+    );
+    assert_eq!(
+        body("publish --draft --dry-run --priority -3"),
+        json!({"publish": false, "dry_run": true, "priority": -3})
+    );
+    assert_eq!(body("count --media voice --until 2026-01-01"), json!({"media": ["voice"], "until": "2026-01-01"}));
+    assert_eq!(body("set 7 --max-per-second 5"), json!({"max_per_second": 5}));
+    assert_eq!(body("set 7 --max-per-second none --name x"), json!({"max_per_second": null, "name": "x"}));
+}
+
+#[test]
+fn every_setting_is_a_flag_of_serve() {
+    let line =
+        "serve --listen 127.0.0.1:0 --hosts a,b --durability normal --min-free-bytes 1 --config /c --data-dir /d";
+    let Cli { global, command: Command::Serve(settings) } = parse(line).unwrap() else { panic!("not serve") };
+    let Settings { flags, config } = settings.completed(global.data_dir.as_deref(), |_| Some("/other".into()));
+    let mut expected = Partial::default();
+    let said = [
+        ("listen", "127.0.0.1:0"),
+        ("hosts", "a,b"),
+        ("durability", "normal"),
+        ("min_free_bytes", "1"),
+        ("data_dir", "/d"),
+    ];
+    said.iter().for_each(|(key, text)| expected.set(key, text).unwrap());
+    assert_eq!((flags, config), (expected, Some("/c".into())));
+    let from_env = Settings::default().completed(None, |_| Some("/other".into()));
+    assert_eq!(from_env.config, Some("/other".into()));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment() {
+    let env = |name: &str| match name {
+        "RELABELD_URL" => Some("http://env".into()),
+        "RELABELD_JSON" => Some("1".into()),
+        "RELABELD_TOKEN_FILE" => Some("".into()),
+        _ => None,
+    };
+    let options = |line: &str| parse(line).unwrap().global.options(env);
+    assert_eq!(options("status").place.url.as_deref(), Some("http://env"));
+    assert!(options("status").json && options("status").place.token_file.is_none());
+    assert_eq!(options("status --url http://flag").place.url.as_deref(), Some("http://flag"));
+    assert_eq!(options("status --data-dir /d").place.url, None);
+}

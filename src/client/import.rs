@@ -1,0 +1,265 @@
+//! `relabeld import`: files to the daemon, in batches of our own, so that we always know how far it came.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::Session;
+use super::batch::{Batch, Batches, lines, open};
+use super::call::Payload;
+use super::problem::Error;
+use super::render::Table;
+use super::view::{clean, count, grouped, rows, text};
+
+const ITEMS: &str = "/api/v1/items";
+const STRICT: [(&str, &str); 1] = [("strict", "true")];
+/// As many as the daemon gives for one request.
+const ERRORS_KEPT: usize = 1_000;
+const ERRORS_SHOWN: usize = 50;
+const COUNTS: [&str; 6] = ["inserted", "updated", "unchanged", "refused", "bad", "marks_dropped"];
+
+/// What all answers so far add up to.
+#[derive(Debug, Default)]
+struct Sum {
+    counts: [u64; COUNTS.len()],
+    lines: u64,
+    /// File, line, reason.
+    errors: Vec<(String, u64, String)>,
+}
+
+impl Sum {
+    /// Adds the answer about a batch that began at line `first` of `file`.
+    fn add(&mut self, file: &str, first: u64, answer: &Value) {
+        for (sum, name) in self.counts.iter_mut().zip(COUNTS) {
+            *sum += count(answer, &format!("/{name}"));
+        }
+        for error in rows(answer, "/errors") {
+            // Lines count from 1 in the batch as in the file.
+            self.note(file, (first + count(error, "/line")).saturating_sub(1), text(error, "/error"));
+        }
+    }
+
+    fn add_skipped(&mut self, file: &str, line: u64) {
+        self.counts[4] += 1;
+        self.note(file, line, "longer than any item may be (256 MiB)".to_owned());
+    }
+
+    fn note(&mut self, file: &str, line: u64, error: String) {
+        if self.errors.len() < ERRORS_KEPT {
+            self.errors.push((file.to_owned(), line, error));
+        }
+    }
+
+    fn bad(&self) -> u64 {
+        self.counts[4]
+    }
+
+    fn json(&self) -> String {
+        let errors: Vec<Value> =
+            self.errors.iter().map(|(file, line, error)| json!({"file": file, "line": line, "error": error})).collect();
+        let mut document = json!({"lines": self.lines, "errors": errors});
+        for (sum, name) in self.counts.iter().zip(COUNTS) {
+            document[name] = json!(sum);
+        }
+        document.to_string()
+    }
+}
+
+pub fn run(session: &Session, files: &[PathBuf], strict: bool) -> Result<(), Error> {
+    let mut sum = Sum::default();
+    let done = files.iter().try_for_each(|file| match strict {
+        true => whole(session, file, &mut sum),
+        false => in_batches(session, file, &mut sum),
+    });
+    report(session, &sum, done.is_ok())?;
+    done?;
+    match sum.bad() {
+        0 => Ok(()),
+        bad => Err(Error::Failed(format!(
+            "{} of {} lines are bad; the others are stored. Mend those lines and import the file again: repeating is safe",
+            grouped(bad),
+            grouped(sum.lines)
+        ))),
+    }
+}
+
+fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
+    let out = &session.out;
+    if out.json {
+        // Half a sum on stdout would be taken for the result; the error says how far it came.
+        return if whole { out.data(&sum.json()) } else { Ok(()) };
+    }
+    for (file, line, error) in sum.errors.iter().take(ERRORS_SHOWN) {
+        out.note(&format!("{}:{line}: {error}", clean(file)));
+    }
+    if sum.bad() > sum.errors.len().min(ERRORS_SHOWN) as u64 {
+        out.note(&format!("… {} bad lines in all; --json lists the first 1,000", grouped(sum.bad())));
+    }
+    if !whole && sum.lines == 0 {
+        return Ok(());
+    }
+    let mut table =
+        Table::new(&[">LINES", ">INSERTED", ">UPDATED", ">UNCHANGED", ">REFUSED", ">BAD", ">MARKS DROPPED"]);
+    table.row(std::iter::once(sum.lines).chain(sum.counts).map(grouped).collect());
+    out.data(&table.show(out.paint))
+}
+
+fn in_batches(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
+    let name = file.display().to_string();
+    let unread = |e: &io::Error, after: u64| {
+        Error::Failed(format!(
+            "cannot read {name} beyond line {after}: {e}\nstored through line {after}; repeating is safe"
+        ))
+    };
+    let (input, size) = open(file).map_err(|e| Error::Failed(format!("cannot read {name}: {e}")))?;
+    let bar = bar(session, &name, size);
+    let input = lines(bar.wrap_read(input)).map_err(|e| unread(&e, 0))?;
+    let mut batches = Batches::new(input);
+    let mut stored = 0;
+    while let Some(batch) = batches.read().map_err(|e| unread(&e, stored))? {
+        if batch.lines > 0 {
+            let answer = session
+                .daemon
+                .call(Method::POST, ITEMS, &[], Payload::Lines(&batch.bytes))
+                .map_err(|e| stopped(e, &name, stored, &batch))?;
+            sum.add(&name, batch.first, &answer.value);
+        }
+        if batch.skipped {
+            sum.add_skipped(&name, batch.last());
+        }
+        stored = batch.last();
+        sum.lines += batch.lines + u64::from(batch.skipped);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Why it went no further than line `stored`, and how to go on from there.
+fn stopped(error: Error, name: &str, stored: u64, batch: &Batch) -> Error {
+    let how_far = match stored {
+        0 => format!("nothing of {name} is known to be stored"),
+        _ => format!("stored through line {stored} of {name}"),
+    };
+    match error {
+        Error::Unreachable(why) | Error::Lost(why) => Error::Lost(format!(
+            "{}\n{how_far}; run the same command again, repeating is safe (or send from line {} on)",
+            why.lines().next().unwrap_or_default(),
+            stored + 1
+        )),
+        Error::Refused(problem) => {
+            let (first, last) = (batch.first, batch.first + batch.lines - 1);
+            let code = problem.exit_code();
+            let why =
+                format!("{problem}\nlines {first} to {last} of {name} were refused; {how_far}; repeating is safe");
+            Error::Stopped { code, why }
+        }
+        other => other,
+    }
+}
+
+/// The whole file in one request: the daemon checks all of it before it stores any.
+fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
+    let name = file.display().to_string();
+    let unread = |e: &io::Error| Error::Failed(format!("cannot read {name}: {e}\nnothing of it was imported"));
+    let (input, size) = open(file).map_err(|e| unread(&e))?;
+    admitted(session)?;
+    let bar = bar(session, &name, size);
+    let mut input = Watched { input: lines(bar.wrap_read(input)).map_err(|e| unread(&e))?, failure: None };
+    let sent = session.daemon.call(Method::POST, ITEMS, &STRICT, Payload::Stream(&mut input));
+    bar.finish_and_clear();
+    // A file that cannot be read to its end ends the request too; that is not the daemon's doing.
+    if let Some(failure) = input.failure {
+        return Err(unread(&failure));
+    }
+    match sent {
+        Ok(answer) => {
+            sum.add(&name, 1, &answer.value);
+            sum.lines += count(&answer.value, "/last_line");
+            Ok(())
+        }
+        Err(Error::Refused(problem)) if problem.has_places() => Err(Error::Stopped {
+            // Bad lines are a failed import, in strict mode as in the other.
+            code: 1,
+            why: format!("{name}: nothing was imported (--strict)\n{problem}"),
+        }),
+        Err(Error::Lost(why)) => Err(Error::Lost(format!(
+            "{}\nrun the same command again, repeating is safe",
+            why.lines().next().unwrap_or_default()
+        ))),
+        Err(other) => Err(other),
+    }
+}
+
+/// Asks with no lines whether we may import at all. A refusal in the middle of gigabytes can be lost with the
+/// connection, and would then look like a daemon that died.
+fn admitted(session: &Session) -> Result<(), Error> {
+    match session.daemon.call(Method::POST, ITEMS, &STRICT, Payload::Lines(b"")) {
+        Err(Error::Refused(problem)) if !matches!(problem.status, 401 | 403 | 503 | 507) => Ok(()),
+        asked => asked.map(drop),
+    }
+}
+
+/// Remembers why reading failed: the HTTP client reports every failure as one of the connection.
+struct Watched<R> {
+    input: R,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer).inspect_err(|e| {
+            if e.kind() != io::ErrorKind::Interrupted {
+                self.failure = Some(io::Error::new(e.kind(), e.to_string()));
+            }
+        })
+    }
+}
+
+/// Bytes of the file as stored, for only their number is known beforehand.
+fn bar(session: &Session, name: &str, size: Option<u64>) -> ProgressBar {
+    if !session.out.bars() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match size {
+        Some(size) => (
+            ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()),
+            "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
+        ),
+        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {bytes} {bytes_per_sec}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_prefix(clean(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::problem::Problem;
+
+    #[test]
+    fn lines_of_a_batch_are_told_as_lines_of_the_file() {
+        let mut sum = Sum::default();
+        sum.add("f", 2001, &json!({"inserted": 5, "bad": 1, "errors": [{"line": 3, "error": "not JSON"}]}));
+        sum.add("f", 4001, &json!({"inserted": 2, "updated": 1, "errors": []}));
+        assert_eq!(sum.errors, [("f".to_owned(), 2003, "not JSON".to_owned())]);
+        assert_eq!(sum.counts, [7, 1, 0, 0, 1, 0]);
+        let document: Value = serde_json::from_str(&sum.json()).unwrap();
+        assert_eq!((&document["inserted"], &document["errors"][0]["line"]), (&json!(7), &json!(2003)));
+    }
+
+    #[test]
+    fn a_stop_says_how_far_it_came_and_keeps_the_exit_code() {
+        let batch = Batch { first: 2001, lines: 10, ..Batch::default() };
+        let lost = stopped(Error::Lost("gone".into()), "f", 2000, &batch);
+        assert!(lost.to_string().contains("stored through line 2000 of f; run the same command again"), "{lost}");
+        assert_eq!(lost.exit_code(), 4);
+        let full = stopped(Error::Refused(Problem::read(507, "{}")), "f", 2000, &batch);
+        assert!(full.to_string().contains("lines 2001 to 2010 of f were refused"), "{full}");
+        assert_eq!(full.exit_code(), 5);
+    }
+}

@@ -1,0 +1,57 @@
+//! The command line's side of the HTTP API: finds the daemon, asks it, shows the answer.
+//!
+//! - `find`, `dial` (with `unix`) and `call` reach the daemon; no other file knows of HTTP beyond methods and paths.
+//! - `problem` is what can go wrong, with its exit code and its words.
+//! - `view` and `render` make the daemon's JSON readable.
+//! - The rest are the commands, by noun. Each is one function of a [`Session`].
+
+mod batch;
+mod call;
+pub mod catalogue;
+mod dial;
+mod find;
+mod ids;
+pub mod import;
+pub mod items;
+pub mod jobs;
+mod problem;
+mod render;
+pub mod status;
+mod unix;
+mod view;
+pub mod watch;
+
+pub use call::Daemon;
+pub use find::Place;
+pub use problem::Error;
+pub use render::{Color, Out, write_error};
+
+/// What the global flags say.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub place: Place,
+    pub json: bool,
+    pub color: Color,
+    pub quiet: bool,
+}
+
+/// A daemon that was found, and the way in which the user wants its answers.
+#[derive(Debug)]
+pub struct Session {
+    pub daemon: Daemon,
+    place: Place,
+    pub out: Out,
+}
+
+impl Session {
+    pub fn open(options: Options) -> Result<Session, Error> {
+        let daemon = Daemon::find(&options.place)?;
+        let out = Out::new(options.json, options.quiet, options.color);
+        Ok(Session { daemon, place: options.place, out })
+    }
+
+    /// The daemon as it is to be found now: one that was restarted may listen on another port.
+    fn find_again(&self) -> Option<Daemon> {
+        Daemon::find(&self.place).ok()
+    }
+}

@@ -1,0 +1,251 @@
+//! The daemon: opened, recovered, started, waited for, stopped, in that order and back.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use log::{error, info, warn};
+
+use crate::config::{self, Config, Partial};
+use crate::engine::{self, Compile, Engine, Settings};
+use crate::http::access::{Access, listening_refused};
+use crate::http::{Context, Endpoint, Listener};
+use crate::labeller::{Labeller, phrases};
+use crate::model::Catalogue;
+use crate::os::{self, Lock};
+use crate::store::{Durability, Store};
+use crate::when;
+
+/// Requests under way at a stop may take this long.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// `relabeld serve`: runs until SIGTERM or SIGINT, or until the store cannot be relied on.
+pub fn serve(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
+    start_log(&config.log);
+    end_on_panic();
+    let signals = os::signals().context("cannot listen for signals")?;
+    let daemon = Daemon::start(config)?;
+    os::ready();
+    if std::io::stderr().is_terminal()
+        && let Some(url) = daemon.endpoint.login_url()
+    {
+        // To the terminal alone: a log would keep it.
+        let _ = writeln!(std::io::stderr(), "Open {url} in a browser (good once, for 10 minutes).");
+    }
+    let outcome = daemon.wait(&signals);
+    os::stopping();
+    daemon.stop();
+    outcome
+}
+
+/// A daemon that runs in this process.
+pub struct Daemon {
+    endpoint: Endpoint,
+    engine: Arc<Engine>,
+    store: Arc<Store>,
+    failed: Receiver<String>,
+    address: String,
+    data_dir: PathBuf,
+    _lock: Lock,
+}
+
+impl Daemon {
+    pub fn start(config: Config) -> anyhow::Result<Daemon> {
+        if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
+            bail!(refused);
+        }
+        let lock = os::lock(&config.data_dir)?;
+        // Before the database is touched: a port in use must not cost a recovery.
+        let tcp = TcpListener::bind(config.listen)
+            .with_context(|| format!("cannot listen on {} (--listen names another)", config.listen))?;
+        let address = tcp.local_addr()?;
+        let access =
+            Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
+        let durability = match config.durability {
+            config::Durability::Full => Durability::Full,
+            config::Durability::Normal => Durability::Normal,
+        };
+        let store = Arc::new(Store::open(&config.data_dir, durability)?);
+        renew_revision(&store)?;
+        let compile = by_phrases();
+        let (failing, failed) = bounded(1);
+        let engine = Arc::new(start_engine(&config, &store, &compile, failing)?);
+        report_recovery(&engine);
+
+        let mut listeners = vec![Listener::Tcp(tcp)];
+        if let Some(socket) = &config.socket {
+            listeners.push(Listener::Unix(listen_unix(socket)?));
+        }
+        let data_dir = config.data_dir.clone();
+        let base_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let context = Context {
+            config,
+            store: Arc::clone(&store),
+            engine: Arc::clone(&engine),
+            compile,
+            access,
+            address: address.to_string(),
+            base_url,
+        };
+        let endpoint = Endpoint::open(context, listeners).context("cannot serve HTTP")?;
+        os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), 0o644)
+            .context("cannot write the file `address`")?;
+        info!("serving on {address}, data in {}", data_dir.display());
+        Ok(Daemon { endpoint, engine, store, failed, address: address.to_string(), data_dir, _lock: lock })
+    }
+
+    /// `ADDR:PORT`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn login_url(&self) -> Option<String> {
+        self.endpoint.login_url()
+    }
+
+    /// Waits for a signal; an error where the engine gave up.
+    pub fn wait(&self, signals: &Receiver<()>) -> anyhow::Result<()> {
+        select! {
+            recv(signals) -> _ => {
+                info!("stopping: what is being analysed ends, the rest goes back to the queue");
+                Ok(())
+            }
+            recv(self.failed) -> why => {
+                Err(anyhow!(why.unwrap_or_default()).context("stopped, because the database cannot be relied on"))
+            }
+        }
+    }
+
+    /// From the front to the back: no new requests, no new leases, what is in flight committed, the log folded in.
+    pub fn stop(self) {
+        self.endpoint.stop(GRACE);
+        self.engine.stop();
+        self.store.close();
+        if let Err(error) = std::fs::remove_file(self.data_dir.join("address")) {
+            warn!("the file `address` stays: {error}");
+        }
+        info!("stopped");
+    }
+}
+
+/// The built-in labeller, for every revision.
+fn by_phrases() -> Arc<Compile> {
+    Arc::new(|catalogue: &Catalogue| -> Arc<dyn Labeller> { Arc::new(phrases::Phrases::compile(catalogue)) })
+}
+
+fn start_engine(
+    config: &Config,
+    store: &Arc<Store>,
+    compile: &Arc<Compile>,
+    failing: Sender<String>,
+) -> anyhow::Result<Engine> {
+    let settings = Settings {
+        data_dir: config.data_dir.clone(),
+        workers: config.workers,
+        max_attempts: config.max_attempts,
+        min_free_bytes: config.min_free_bytes,
+        clock: when::now,
+    };
+    Engine::start(Arc::clone(store), settings, Arc::clone(compile), failing)
+}
+
+/// A newer labeller reads otherwise: the same catalogue becomes a new revision, and items count as not read by it.
+fn renew_revision(store: &Store) -> anyhow::Result<()> {
+    let current = store.revision(None)?;
+    if current.revision > 0 && current.labeller != phrases::VERSION {
+        let applied = store.apply_catalogue(current.catalogue, phrases::VERSION, false, None, when::now())?;
+        info!("the labeller is now {}: the catalogue is revision {} under it", phrases::VERSION, applied.revision);
+    }
+    Ok(())
+}
+
+fn report_recovery(engine: &Engine) {
+    let recovered = engine.recovered();
+    if recovered.leases_given_back > 0 || recovered.suspects > 0 {
+        warn!(
+            "the last run ended in mid-work: {} leases went back, {} items will be run alone, {} are quarantined",
+            recovered.leases_given_back, recovered.suspects, recovered.quarantined
+        );
+    }
+}
+
+fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    use std::os::unix::fs::FileTypeExt;
+    // A socket that an earlier run left is in the way; anything else is not ours to remove.
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    Ok(listener)
+}
+
+/// `relabeld check`: config and database, with the daemon stopped.
+pub fn check(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
+    if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
+        bail!(refused);
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "config: ok")?;
+    if !config.data_dir.join("relabeld.db").exists() {
+        writeln!(out, "database: there is none in {}", config.data_dir.display())?;
+        return Ok(());
+    }
+    let _lock = os::lock(&config.data_dir).context("the database is checked while no daemon runs")?;
+    let store = Store::open(&config.data_dir, Durability::Full)?;
+    let faults = store.check()?;
+    store.close();
+    for fault in &faults {
+        writeln!(out, "{fault}")?;
+    }
+    if !faults.is_empty() {
+        bail!("{} fault(s) in {}", faults.len(), config.data_dir.display());
+    }
+    writeln!(out, "database: ok")?;
+    Ok(())
+}
+
+/// Logs to stderr; under systemd with priorities, and without the times that the journal has of its own.
+fn start_log(filter: &str) {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(filter);
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some_and(|stream: OsString| !stream.is_empty());
+    builder.format(move |out, record| {
+        if journal {
+            let priority = match record.level() {
+                log::Level::Error => 3,
+                log::Level::Warn => 4,
+                log::Level::Info => 6,
+                log::Level::Debug | log::Level::Trace => 7,
+            };
+            writeln!(out, "<{priority}>{}", record.args())
+        } else {
+            writeln!(out, "{} {:5} {}", when::rfc3339(when::now()), record.level(), record.args())
+        }
+    });
+    // A second daemon in one process (the tests) keeps the first one's log.
+    let _ = builder.try_init();
+}
+
+/// A panic in a thread of ours ends the process, so that a new start recovers; a labeller's is its item's error, and one
+/// of tiny_http's threads, which have no names, is mended by the endpoint.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some() && !engine::panic_is_caught() {
+            error!("a thread panicked: the process ends");
+            std::process::exit(101);
+        }
+    }));
+}

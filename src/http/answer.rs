@@ -1,0 +1,189 @@
+//! Answers: JSON, streams, and the problems of RFC 9457.
+
+use std::io::Read;
+
+use serde_json::{Map, Value, json};
+use tiny_http::{Header, Response, StatusCode};
+
+use super::access::Refusal;
+use crate::store;
+
+/// Why a request came to nothing: `application/problem+json` with a stable code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    pub status: u16,
+    pub code: &'static str,
+    pub detail: String,
+    /// Further members, such as `errors` with a place each.
+    pub more: Map<String, Value>,
+}
+
+impl Problem {
+    pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), more: Map::new() }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(400, "bad_request", detail)
+    }
+
+    pub fn invalid(detail: impl Into<String>) -> Problem {
+        Problem::new(422, "invalid_request", detail)
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(404, "not_found", detail)
+    }
+
+    pub fn full() -> Problem {
+        Problem::new(507, "storage_full", "the disk is full, or nearly: make room, and repeat the request")
+    }
+
+    pub fn with(mut self, name: &str, value: Value) -> Problem {
+        self.more.insert(name.into(), value);
+        self
+    }
+
+    fn title(&self) -> &'static str {
+        match self.code {
+            "bad_request" => "The request cannot be read",
+            "unauthorized" => "Who is asking?",
+            "forbidden" => "Not allowed",
+            "not_found" => "Not found",
+            "conflict" => "Not as things stand",
+            "stale_version" => "Not the latest version",
+            "too_large" => "Too large",
+            "invalid_request" => "The request is not valid",
+            "too_many_items" => "Too many items",
+            "too_many_requests" => "Too many requests",
+            "shutting_down" => "Shutting down",
+            "storage_full" => "The disk is full",
+            _ => "Internal error",
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        Problem::new(refusal.status, refusal.code, refusal.detail)
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Problem {
+        use store::Error;
+        let detail = error.to_string();
+        match error {
+            Error::NotFound(_) => Problem::not_found(detail),
+            Error::Conflict(_) => Problem::new(409, "conflict", detail),
+            Error::StaleVersion(_) => Problem::new(409, "stale_version", detail),
+            Error::Invalid(_) => Problem::invalid(detail),
+            Error::TooManyItems { count, limit } => {
+                Problem::new(422, "too_many_items", detail).with("count", json!(count)).with("limit", json!(limit))
+            }
+            Error::Full => Problem::full(),
+            Error::Stopping => Problem::new(503, "shutting_down", detail),
+            Error::Damaged(_) | Error::Unusable(_) | Error::Database(_) => {
+                // What is wrong with the database is for the operator, in the log.
+                log::error!("a request failed: {detail}");
+                Problem::new(500, "internal", "the daemon could not answer; its log says why")
+            }
+        }
+    }
+}
+
+/// What a handler gives back.
+pub enum Answer {
+    Json {
+        status: u16,
+        body: Value,
+        headers: Vec<(&'static str, String)>,
+    },
+    Text {
+        content_type: &'static str,
+        body: String,
+        headers: Vec<(&'static str, String)>,
+    },
+    Stream {
+        content_type: &'static str,
+        file: String,
+        body: Box<dyn Read + Send>,
+    },
+    /// 204, or a redirect.
+    Empty {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+    },
+}
+
+impl Answer {
+    pub fn json(body: Value) -> Answer {
+        Answer::Json { status: 200, body, headers: Vec::new() }
+    }
+
+    pub fn nothing() -> Answer {
+        Answer::Empty { status: 204, headers: Vec::new() }
+    }
+}
+
+type Boxed = Response<Box<dyn Read + Send>>;
+
+fn response(
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Box<dyn Read + Send>,
+    size: Option<usize>,
+) -> Boxed {
+    let fixed = [("X-Content-Type-Options", "nosniff".to_owned()), ("Cache-Control", "no-store".to_owned())];
+    let headers = fixed.into_iter().chain(headers);
+    // A header that cannot be sent (a line end in a file name) is left out rather than split.
+    let headers = headers.filter_map(|(name, value)| Header::from_bytes(name, value).ok()).collect();
+    Response::new(StatusCode(status), headers, body, size, None)
+}
+
+fn text(status: u16, mut headers: Vec<(&'static str, String)>, content_type: &str, body: String) -> Boxed {
+    headers.push(("Content-Type", content_type.to_owned()));
+    let size = body.len();
+    response(status, headers, Box::new(std::io::Cursor::new(body)), Some(size))
+}
+
+impl From<Answer> for Boxed {
+    fn from(answer: Answer) -> Boxed {
+        match answer {
+            Answer::Json { status, body, headers } => {
+                text(status, headers, "application/json", body.to_string() + "\n")
+            }
+            Answer::Text { content_type, body, headers } => text(200, headers, content_type, body),
+            Answer::Stream { content_type, file, body } => {
+                let headers = vec![
+                    ("Content-Type", content_type.to_owned()),
+                    ("Content-Disposition", format!("attachment; filename=\"{file}\"")),
+                ];
+                response(200, headers, body, None)
+            }
+            Answer::Empty { status, headers } => response(status, headers, Box::new(std::io::empty()), Some(0)),
+        }
+    }
+}
+
+impl From<Problem> for Boxed {
+    fn from(problem: Problem) -> Boxed {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": problem.title(),
+            "status": problem.status,
+            "code": problem.code,
+            "detail": problem.detail,
+        });
+        for (name, value) in problem.more {
+            body[name] = value;
+        }
+        let mut headers = Vec::new();
+        match problem.status {
+            401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
+            429 | 503 | 507 => headers.push(("Retry-After", "2".to_owned())),
+            _ => {}
+        }
+        text(problem.status, headers, "application/problem+json", body.to_string() + "\n")
+    }
+}

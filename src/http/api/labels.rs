@@ -1,0 +1,64 @@
+//! Labels that stand, the feed of their changes, and what carries which topic.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::jobs::{format_of, stream};
+use crate::export;
+use crate::http::answer::{Answer, Problem};
+use crate::http::asked::Asked;
+use crate::http::{Context, Handled};
+use crate::job::Filter;
+use crate::store::LabelQuery;
+use crate::wire::check_range;
+
+/// `GET /api/v1/labels.{csv,ndjson}`
+pub fn labels(context: &Context, asked: &mut Asked<'_>) -> Handled {
+    let file = asked.parts[0].clone();
+    let (_, format) = format_of(&file)?;
+    let from = asked.query.time("from", asked.now)?;
+    let until = asked.query.time("until", asked.now)?;
+    let (programs, topics) = (asked.query.list("programs"), asked.query.list("topics"));
+    let since = asked.query.number("since")?;
+    asked.query.finish()?;
+    check_range(from, until).map_err(Problem::invalid)?;
+    let store = Arc::clone(&context.store);
+    let body = match since {
+        None => {
+            let filter = Filter { from, until, programs, ..Filter::all() };
+            export::labels(store, LabelQuery { filter, topics }, format)
+        }
+        Some(_) if from.is_some() || until.is_some() || !programs.is_empty() || !topics.is_empty() => {
+            return Err(Problem::invalid("since: stands alone; the feed has every change"));
+        }
+        Some(since) => export::changes(store, since, format),
+    };
+    Ok(stream(body, format, file))
+}
+
+/// `GET /api/v1/topics`
+pub fn topics(context: &Context, asked: &mut Asked<'_>) -> Handled {
+    let from = asked.query.time("from", asked.now)?;
+    let until = asked.query.time("until", asked.now)?;
+    asked.query.finish()?;
+    check_range(from, until).map_err(Problem::invalid)?;
+    let mut counts = context.store.topic_counts(from, until)?;
+    let catalogue = context.store.revision(None)?.catalogue;
+    let mut topics: Vec<Value> = Vec::new();
+    for topic in &catalogue.topics {
+        let (items, blocks) = counts.topics.remove(&topic.id).unwrap_or_default();
+        topics.push(json!({"id": topic.id, "name": topic.name, "items": items, "blocks": blocks}));
+    }
+    // Topics that no catalogue has any more, and whose labels still stand.
+    for (id, (items, blocks)) in &counts.topics {
+        topics.push(json!({"id": id, "name": null, "items": items, "blocks": blocks}));
+    }
+    let name = |id: &str| catalogue.programs.iter().find(|program| program.id == *id).map(|program| &program.name);
+    let programs: Vec<Value> = counts
+        .programs
+        .iter()
+        .map(|(id, (items, stale))| json!({"id": id, "name": name(id), "items": items, "not_fresh": stale}))
+        .collect();
+    Ok(Answer::json(json!({"topics": topics, "programs": programs})))
+}

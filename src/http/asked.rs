@@ -1,0 +1,121 @@
+//! A request as a handler sees it: path, query and body, each read with a bound and a clear error.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use serde_json::Value;
+
+use super::access::Caller;
+use super::answer::Problem;
+use crate::model::Millis;
+use crate::wire::Fields;
+
+pub struct Asked<'a> {
+    /// The parts of the path that stand for something: an id, a state.
+    pub parts: Vec<String>,
+    pub query: Query,
+    pub body: &'a mut dyn Read,
+    pub caller: Caller,
+    pub cookie: Option<String>,
+    pub if_match: Option<String>,
+    pub now: Millis,
+}
+
+impl Asked<'_> {
+    /// The whole body, at most `limit` bytes of it.
+    pub fn bytes(&mut self, limit: u64) -> Result<Vec<u8>, Problem> {
+        let mut bytes = Vec::new();
+        let body: &mut dyn Read = &mut *self.body;
+        body.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
+        if bytes.len() as u64 > limit {
+            return Err(Problem::new(413, "too_large", format!("the body is longer than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    /// The body as JSON, whatever its type is said to be; none is null.
+    pub fn json(&mut self, limit: u64) -> Result<Value, Problem> {
+        let bytes = self.bytes(limit)?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
+    }
+
+    pub fn fields(&mut self, limit: u64) -> Result<Fields, Problem> {
+        Fields::of(self.json(limit)?).map_err(Problem::invalid)
+    }
+
+    /// The number of a job in the path.
+    pub fn job(&self) -> Result<i64, Problem> {
+        let id = &self.parts[0];
+        id.parse().ok().filter(|id| *id > 0).ok_or_else(|| Problem::not_found(format!("job {id:?} not found")))
+    }
+}
+
+/// Query parameters, taken one by one: what is left at the end is not known, and is an error.
+#[derive(Debug, Default)]
+pub struct Query {
+    left: Vec<(String, String)>,
+    taken: Vec<&'static str>,
+}
+
+impl Query {
+    pub fn parse(query: &str) -> Query {
+        let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+        Query { left: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), taken: Vec::new() }
+    }
+
+    /// The parameter, unless it is absent or empty. Given twice, it is an error when the rest is finished.
+    pub fn take(&mut self, name: &'static str) -> Option<String> {
+        self.taken.push(name);
+        let at = self.left.iter().position(|(given, _)| given == name)?;
+        Some(self.left.remove(at).1).filter(|value| !value.is_empty())
+    }
+
+    /// A list, comma by comma.
+    pub fn list(&mut self, name: &'static str) -> Vec<String> {
+        let list = self.take(name).unwrap_or_default();
+        list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    }
+
+    pub fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
+        match self.take(name).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(Problem::invalid(format!("{name}: must be true or false"))),
+        }
+    }
+
+    pub fn number(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| *number >= 0);
+        number.map(Some).ok_or_else(|| Problem::invalid(format!("{name}: must be a whole number from 0 on")))
+    }
+
+    pub fn time(&mut self, name: &'static str, now: Millis) -> Result<Option<Millis>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        crate::when::parse(&text, now).map(Some).map_err(|error| Problem::invalid(format!("{name}: {error}")))
+    }
+
+    /// Nothing may be left.
+    pub fn finish(&mut self) -> Result<(), Problem> {
+        let Some((name, _)) = self.left.first() else { return Ok(()) };
+        let name: String = name.chars().take(60).collect();
+        if self.taken.contains(&name.as_str()) {
+            return Err(Problem::invalid(format!("{name}: given twice")));
+        }
+        let known = match self.taken[..] {
+            [] => "this call takes none".to_owned(),
+            _ => format!("there are {}", self.taken.join(", ")),
+        };
+        Err(Problem::invalid(format!("{name}: no such query parameter; {known}")))
+    }
+}
+
+/// A part of a path, percent-decoded; None where it is not UTF-8.
+pub fn decode(part: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
+}

@@ -1,0 +1,169 @@
+//! The gate: the only part of the daemon that listens to strangers.
+//!
+//! tiny_http has no socket timeouts, no bound on a header line, a thread for every open connection,
+//! and an accept loop that ends for good on its first error. So it listens only on a private Unix
+//! socket, and the gate stands before it: it accepts, reads and bounds each request head, writes it
+//! anew, and relays that one request and its answer.
+//!
+//! One thread, `gate`, does all of it by readiness, so an idle connection costs a descriptor and a
+//! few hundred bytes, never a thread. A connection goes through three stages, each bounded in
+//! number and in time: *waiting* for a whole head (`waiting`), the *exchange* with tiny_http
+//! (`exchange`), and *leaving*, in which what is left of an answer reaches the client
+//! (`leaving`).
+//!
+//! # What handlers must know
+//!
+//! - **Via.** Every request carries exactly one `X-Relabeld-Via`, `tcp` or `unix`, written by the
+//!   gate: the listener it came through. Nothing a client sends under `X-Relabeld-` gets here.
+//! - **Bodies.** Every body arrives as `Transfer-Encoding: chunked`, whatever the client used, and
+//!   `body_length()` is `None`. (With a `Content-Length` tiny_http takes a body cut short for a
+//!   complete one, and allocates as many bytes as the client claims when it drops a request.) No
+//!   body, or an empty one, arrives without either header.
+//! - **Truncation.** If the client goes away, stalls, or breaks the chunk framing, reading the body
+//!   ends with an `InvalidInput` error after the bytes that did arrive. `Ok(0)` is a complete body.
+//!   After that error the client may still be there to read an answer: give it 400 `bad_request`.
+//! - **Authenticate before reading the body.** A slow body holds one of [`Limits::requests`] until
+//!   it is answered, and an answer ends the wait for the body.
+//! - **An answer ends the body.** From its first byte on, nothing more of the request is relayed.
+//! - **Enough threads.** Requests wait for a handler in tiny_http, up to [`Limits::requests`] of
+//!   them, and count there even when their client has left: without a thread for each, long answers
+//!   hold up short ones.
+//! - **No hurry.** [`Limits::idle`] counts only while the client is waited for; a handler may think
+//!   as long as it likes.
+//! - **HTTP/1.0** reaches tiny_http as HTTP/1.1, and the answer is fitted to the client.
+//! - `Expect` is answered here; `remote_addr()` is `None`.
+
+mod answer;
+mod body;
+mod doors;
+mod exchange;
+mod framing;
+mod head;
+mod leaving;
+mod refusal;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod wire;
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use polling::Poller;
+
+/// Where clients come in.
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// What one client, or all of them together, can take from the daemon.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Request line and headers.
+    pub head_bytes: usize,
+    /// From the connection to the end of the head.
+    pub head_time: Duration,
+    /// Connections that hold no request: those waiting for a head and those taking leave.
+    pub connections: usize,
+    /// Requests with tiny_http at a time, a thread each on its side.
+    pub requests: usize,
+    /// Without a byte while the client is waited for.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head_bytes: 16 * 1024,
+            head_time: Duration::from_secs(10),
+            connections: 512,
+            requests: 64,
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Limits {
+    /// Lowers the limits to what the process may open: a connection takes one descriptor, a request
+    /// four (client, upstream, and two in tiny_http), and the database needs some too.
+    fn fitted_to(mut self, descriptors: usize) -> Self {
+        self.connections = self.connections.min(descriptors / 2).max(1);
+        self.requests = self.requests.min(descriptors / 16).max(1);
+        // Far enough, and no deadline overflows.
+        self.head_time = self.head_time.min(DAY);
+        self.idle = self.idle.min(DAY);
+        self
+    }
+}
+
+/// The soft limit of open files; a guess of 1,024 where `/proc` does not tell.
+fn descriptor_limit() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next());
+    match soft {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(1024),
+        None => 1024,
+    }
+}
+
+/// A running gate. Dropping it stops it at once.
+pub struct Gate {
+    thread: Option<JoinHandle<()>>,
+    poller: Arc<Poller>,
+    /// Set once: when the last request must have ended.
+    stop: Arc<OnceLock<Instant>>,
+}
+
+impl Gate {
+    /// Takes in connections from `listeners` and relays their requests to `upstream`, the path of
+    /// the socket that tiny_http listens on.
+    pub fn open(listeners: Vec<Listener>, upstream: PathBuf, limits: Limits) -> io::Result<Gate> {
+        let poller = Arc::new(Poller::new()?);
+        let stop = Arc::new(OnceLock::new());
+        let limits = limits.fitted_to(descriptor_limit());
+        let server = serve::Server::new(listeners, upstream, limits, Arc::clone(&poller), Arc::clone(&stop))?;
+        let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run())?;
+        Ok(Gate { thread: Some(thread), poller, stop })
+    }
+
+    /// Stops accepting at once, lets requests in flight end for up to `grace`, then closes what is
+    /// left and returns.
+    pub fn stop(mut self, grace: Duration) {
+        self.end(grace);
+    }
+
+    fn end(&mut self, grace: Duration) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let now = Instant::now();
+        // Set by nobody else: `thread` was there to take.
+        let _ = self.stop.set(now.checked_add(grace).unwrap_or(now));
+        if let Err(error) = self.poller.notify() {
+            log::error!("the gate cannot be woken to stop: {error}");
+            return; // Joining would wait for its next event.
+        }
+        if thread.join().is_err() {
+            log::error!("the gate had panicked");
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}

@@ -1,0 +1,46 @@
+//! Answers that the gate gives by itself, in the daemon's problem format (RFC 9457).
+
+/// Why a request does not get past the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The head breaks HTTP's rules, as told.
+    Malformed(&'static str),
+    TooSlow,
+    HeadTooLarge,
+    TooMany,
+    /// tiny_http hung up without a word.
+    Unanswered,
+    /// tiny_http does not listen.
+    Closed,
+}
+
+impl Refusal {
+    fn parts(self) -> (u16, &'static str, &'static str, &'static str) {
+        match self {
+            Refusal::Malformed(why) => (400, "Bad Request", "bad_request", why),
+            Refusal::TooSlow => (408, "Request Timeout", "bad_request", "the request head took too long"),
+            Refusal::TooMany => (429, "Too Many Requests", "too_many_requests", "too many requests at a time"),
+            Refusal::HeadTooLarge => {
+                (431, "Request Header Fields Too Large", "bad_request", "the request head is too large")
+            }
+            Refusal::Unanswered => (500, "Internal Server Error", "internal", "the request got no answer"),
+            Refusal::Closed => (503, "Service Unavailable", "shutting_down", "the daemon does not take requests now"),
+        }
+    }
+
+    /// The whole answer. Its texts are constants without a character that JSON would escape.
+    pub fn answer(self) -> Vec<u8> {
+        let (status, reason, code, title) = self.parts();
+        let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#);
+        let retry = match self {
+            Refusal::TooMany | Refusal::Closed => "Retry-After: 1\r\n",
+            _ => "",
+        };
+        format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\n\
+             Content-Length: {}\r\nCache-Control: no-store\r\n{retry}Connection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    }
+}

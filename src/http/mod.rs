@@ -1,0 +1,249 @@
+//! The HTTP endpoint: the gate in front, tiny_http behind it on a private socket, and a thread for each request that may
+//! be under way.
+//!
+//! tiny_http's accept loop ends for good on its first error, and on some of them its thread panics. So the endpoint asks
+//! it now and then, through the socket, whether it still listens, and puts a new one in its place when it does not.
+
+pub mod access;
+mod answer;
+mod api;
+mod asked;
+mod gate;
+mod guide;
+mod page;
+mod routes;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::{debug, error, warn};
+use tiny_http::{Request, Server};
+
+use self::access::{Access, AccessError, Asking};
+use self::answer::{Answer, Problem};
+use self::asked::{Asked, Query};
+pub use self::gate::Listener;
+use self::gate::{Gate, Limits};
+use crate::config::Config;
+use crate::engine::{Compile, Engine};
+use crate::store::Store;
+use crate::when;
+
+/// What a handler answers.
+type Handled = Result<Answer, Problem>;
+
+/// What every handler may use.
+pub struct Context {
+    pub config: Config,
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+    pub compile: Arc<Compile>,
+    pub access: Access,
+    /// `ADDR:PORT` that listens.
+    pub address: String,
+    /// Where a browser finds the daemon.
+    pub base_url: String,
+}
+
+impl Context {
+    /// The most items that a job may have; 0 is no limit.
+    fn max_items(&self) -> i64 {
+        self.config.max_items_per_job.map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+    }
+
+    /// Writes are refused while the disk is full; holding and cancelling are not.
+    fn may_write(&self) -> Result<(), Problem> {
+        if self.engine.held() { Err(Problem::full()) } else { Ok(()) }
+    }
+
+    /// What cannot be the caller's fault, and is not for the caller to read.
+    fn unexpected(&self) -> impl Fn(AccessError) -> Problem {
+        |error| {
+            error!("{error}");
+            Problem::new(500, "internal", "the daemon could not answer; its log says why")
+        }
+    }
+
+    /// A file in the data directory that is gone when it is closed, however the process ends.
+    fn scratch_file(&self) -> io::Result<File> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let path = self.config.data_dir.join(format!("spool.{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    }
+}
+
+/// A quiet tiny_http is asked this often whether it still listens.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// What the threads of the endpoint share.
+struct Behind {
+    context: Context,
+    socket: PathBuf,
+    /// The tiny_http of now, and which one it is.
+    server: RwLock<(u64, Arc<Server>)>,
+    stopping: AtomicBool,
+}
+
+/// The running endpoint.
+pub struct Endpoint {
+    gate: Gate,
+    behind: Arc<Behind>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    Server::from_listener(listener, None).map(Arc::new).map_err(io::Error::other)
+}
+
+impl Endpoint {
+    pub fn open(context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
+        let limits = Limits { requests: 32, ..Limits::default() };
+        // Whoever reaches this socket is taken at its word: it lies in the directory that is ours alone.
+        let socket = context.config.data_dir.join("http.sock");
+        let server = listen_privately(&socket)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display())))?;
+        let handlers = limits.requests;
+        let gate = Gate::open(listeners, socket.clone(), limits)?;
+        let behind =
+            Arc::new(Behind { context, socket, server: RwLock::new((0, server)), stopping: AtomicBool::new(false) });
+        let mut threads = Vec::with_capacity(handlers);
+        for number in 0..handlers {
+            let behind = Arc::clone(&behind);
+            let thread = std::thread::Builder::new().name(format!("http-{number}"));
+            threads.push(thread.spawn(move || behind.handle_until_stopped(number == 0))?);
+        }
+        Ok(Endpoint { gate, behind, threads })
+    }
+
+    /// A one-time address for the page, for the terminal that the daemon runs on.
+    pub fn login_url(&self) -> Option<String> {
+        let context = &self.behind.context;
+        let code = context.access.new_login(&access::Caller::TERMINAL, access::Right::All, when::now()).ok()?;
+        Some(format!("{}/login/{code}", context.base_url))
+    }
+
+    /// Takes no more requests; those under way may end within `grace`.
+    pub fn stop(self, grace: Duration) {
+        self.gate.stop(grace);
+        self.behind.stopping.store(true, Ordering::Relaxed);
+        let server = Arc::clone(&self.behind.server().1);
+        for _ in &self.threads {
+            server.unblock();
+        }
+        // A request that outlived the grace is not waited for: it ends with the process.
+        let patience = std::time::Instant::now() + Duration::from_secs(1);
+        while std::time::Instant::now() < patience && self.threads.iter().any(|thread| !thread.is_finished()) {
+            server.unblock();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = fs::remove_file(&self.behind.socket);
+    }
+}
+
+impl Behind {
+    fn server(&self) -> std::sync::RwLockReadGuard<'_, (u64, Arc<Server>)> {
+        self.server.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn handle_until_stopped(&self, probes: bool) {
+        while !self.stopping.load(Ordering::Relaxed) {
+            let (number, server) = {
+                let current = self.server();
+                (current.0, Arc::clone(&current.1))
+            };
+            match server.recv_timeout(PROBE) {
+                Ok(Some(request)) => self.answer(request),
+                Ok(None) if probes && UnixStream::connect(&self.socket).is_err() => {
+                    self.replace(number, "it listens no more");
+                }
+                Ok(None) => {}
+                Err(error) => self.replace(number, &error.to_string()),
+            }
+        }
+    }
+
+    fn replace(&self, number: u64, why: &str) {
+        let mut current = self.server.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if current.0 != number || self.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        warn!("tiny_http ended ({why}): putting a new one in its place");
+        match listen_privately(&self.socket) {
+            Ok(server) => *current = (number + 1, server),
+            Err(error) => {
+                error!("cannot listen on {}: {error}; trying again", self.socket.display());
+                drop(current);
+                std::thread::sleep(PROBE);
+            }
+        }
+    }
+
+    fn answer(&self, mut request: Request) {
+        let handled = self.handle(&mut request);
+        if let Err(problem) = &handled {
+            debug!("{} {}: {} {}", request.method(), path_of(request.url()), problem.status, problem.code);
+        }
+        let responded = match handled {
+            Ok(answer) => request.respond(tiny_http::Response::from(answer)),
+            Err(problem) => request.respond(tiny_http::Response::from(problem)),
+        };
+        if let Err(error) = responded {
+            debug!("a client left before its answer: {error}");
+        }
+    }
+
+    fn handle(&self, request: &mut Request) -> Handled {
+        let now = when::now();
+        let method = request.method().to_string();
+        let url = request.url().to_owned();
+        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        let header = |name: &'static str| {
+            let found = request.headers().iter().find(|header| header.field.equiv(name));
+            found.map(|header| header.value.as_str().to_owned())
+        };
+        let (host, origin) = (header("Host"), header("Origin"));
+        let (authorization, cookie, if_match) = (header("Authorization"), header("Cookie"), header("If-Match"));
+        // Written by the gate, once.
+        let over_unix = header("X-Relabeld-Via").as_deref() == Some("unix");
+
+        let found = routes::find(&method, path);
+        let changes = found.as_ref().is_ok_and(|(route, _)| route.changes);
+        let asking = Asking {
+            method: &method,
+            path,
+            over_unix,
+            host: host.as_deref(),
+            origin: origin.as_deref(),
+            authorization: authorization.as_deref(),
+            cookie: cookie.as_deref(),
+            changes,
+        };
+        let caller = self.context.access.check(&asking, now).map_err(|refusal| {
+            if path == "/" && refusal.status == 401 { page::sign_in(refusal) } else { refusal.into() }
+        })?;
+        let (route, parts) = found?;
+        let mut asked =
+            Asked { parts, query: Query::parse(query), body: request.as_reader(), caller, cookie, if_match, now };
+        (route.handle)(&self.context, &mut asked)
+    }
+}
+
+/// A path fit for the log: a login's code is not.
+fn path_of(url: &str) -> &str {
+    let path = url.split('?').next().unwrap_or(url);
+    if path.starts_with("/login/") { "/login/…" } else { path }
+}

@@ -1,0 +1,125 @@
+//! The table of calls: method and path, whether the call changes something, who handles it.
+
+use super::answer::Problem;
+use super::api::{catalogue, items, jobs, labels, status};
+use super::asked::{Asked, decode};
+use super::{Context, Handled, guide, page};
+
+pub struct Route {
+    method: &'static str,
+    /// `*` stands for any one part.
+    path: &'static str,
+    /// A read by whatever method needs no more than the right to read.
+    pub changes: bool,
+    pub handle: fn(&Context, &mut Asked<'_>) -> Handled,
+}
+
+macro_rules! routes {
+    ($($kind:ident $method:ident $path:literal => $handle:path),+ $(,)?) => {
+        &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            changes: matches!(stringify!($kind).as_bytes(), b"change"),
+            handle: $handle,
+        }),+]
+    };
+}
+
+const ROUTES: &[Route] = routes! {
+    change POST "/api/v1/items" => items::import,
+    read GET "/api/v1/items/*/*" => items::show,
+    change DELETE "/api/v1/items/*/*" => items::erase,
+    change PUT "/api/v1/items/*/*/marks" => items::mark,
+    read GET "/api/v1/catalogue" => catalogue::show,
+    change PUT "/api/v1/catalogue" => catalogue::apply,
+    read POST "/api/v1/catalogue/test" => catalogue::test,
+    read POST "/api/v1/count" => jobs::count,
+    change POST "/api/v1/jobs" => jobs::publish,
+    read GET "/api/v1/jobs" => jobs::list,
+    read GET "/api/v1/jobs/*" => jobs::show,
+    read GET "/api/v1/jobs/*/*" => jobs::export,
+    change POST "/api/v1/jobs/*/*" => jobs::control,
+    read GET "/api/v1/topics" => labels::topics,
+    read GET "/api/v1/status" => status::status,
+    read POST "/api/v1/login" => status::login,
+    read POST "/api/v1/logout" => status::logout,
+    change POST "/api/v1/tokens/*/rotate" => status::rotate,
+    read GET "/api/v1/*" => labels::labels,
+    change POST "/api/internal/pubsub/publish" => guide::publish,
+    change POST "/api/internal/labels/reanalysis" => guide::reanalysis,
+    change POST "/api/tick/runners" => guide::tick,
+    read GET "/healthz" => status::healthz,
+    read GET "/readyz" => status::readyz,
+    read GET "/login/*" => status::enter,
+    read GET "/" => page::page,
+    read GET "/page.js" => page::script,
+    read GET "/page.css" => page::style,
+};
+
+/// The route of a call, and the parts of its path that stand for something.
+pub fn find(method: &str, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
+    // HEAD is a GET whose body the server leaves out.
+    let method = if method == "HEAD" { "GET" } else { method };
+    let mut other_methods = Vec::new();
+    for route in ROUTES {
+        let Some(parts) = parts_of(route.path, path) else { continue };
+        if route.method == method {
+            return Ok((route, parts));
+        }
+        other_methods.push(route.method);
+    }
+    if other_methods.is_empty() {
+        return Err(Problem::not_found("there is no such path"));
+    }
+    Err(Problem::new(405, "bad_request", format!("this path takes {}", other_methods.join(", "))))
+}
+
+fn parts_of(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(parts),
+            (Some("*"), Some(part)) if !part.is_empty() => parts.push(decode(part)?),
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(method: &str, path: &str) -> Result<(String, Vec<String>), u16> {
+        find(method, path).map(|(route, parts)| (route.path.to_owned(), parts)).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn ids_in_paths_are_decoded_part_by_part() {
+        let (path, parts) = parts("GET", "/api/v1/items/note/a%2Fb%20%C3%A4").unwrap();
+        assert_eq!((path.as_str(), parts), ("/api/v1/items/*/*", vec!["note".into(), "a/b ä".into()]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_404_and_the_wrong_method_405() {
+        assert_eq!(parts("GET", "/api/v2/jobs"), Err(404));
+        assert_eq!(parts("GET", "/api/v1/items/note/"), Err(404));
+        assert_eq!(parts("GET", "/api/v1/items/note/%ff"), Err(404));
+        assert_eq!(parts("PATCH", "/api/v1/count"), Err(405));
+    }
+
+    #[test]
+    fn head_is_a_get() {
+        assert!(parts("HEAD", "/healthz").is_ok());
+    }
+
+    #[test]
+    fn only_reads_are_reads() {
+        let reads = ["/api/v1/catalogue/test", "/api/v1/count", "/api/v1/login", "/api/v1/logout"];
+        for route in ROUTES {
+            let read = route.method == "GET" || reads.contains(&route.path);
+            assert_eq!(route.changes, !read, "{} {}", route.method, route.path);
+        }
+    }
+}

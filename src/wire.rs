@@ -1,0 +1,318 @@
+//! JSON bodies: what the API takes and gives of jobs, the same for daemon and client.
+
+use serde_json::{Map, Value, json};
+
+use crate::job::{Filter, Job, JobId, JobKind};
+use crate::model::{Kind, Millis};
+use crate::when::{self, rfc3339};
+
+/// How far back a job reaches when it names no `from`.
+const DEFAULT_SPAN: &str = "30d";
+
+/// The fields of a request, taken one by one: what is left at the end is not known, and is an error.
+#[derive(Debug)]
+pub struct Fields {
+    left: Map<String, Value>,
+    taken: Vec<&'static str>,
+}
+
+impl Fields {
+    pub fn of(value: Value) -> Result<Fields, String> {
+        match value {
+            Value::Object(left) => Ok(Fields { left, taken: Vec::new() }),
+            Value::Null => Ok(Fields { left: Map::new(), taken: Vec::new() }),
+            other => Err(format!("the body must be a JSON object, not {}", kind_of(&other))),
+        }
+    }
+
+    /// The field, unless it is absent or null.
+    pub fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.taken.push(name);
+        self.left.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// The field, left where it is.
+    pub fn peek(&self, name: &str) -> Option<&Value> {
+        self.left.get(name).filter(|value| !value.is_null())
+    }
+
+    pub fn text(&mut self, name: &'static str) -> Result<Option<String>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(format!("{name}: must be a string, not {}", kind_of(&other))),
+        }
+    }
+
+    pub fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
+        match self.take(name) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(format!("{name}: must be true or false, not {}", kind_of(&other))),
+        }
+    }
+
+    pub fn number(&mut self, name: &'static str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, String> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        value
+            .as_i64()
+            .filter(|number| range.contains(number))
+            .map(Some)
+            .ok_or_else(|| format!("{name}: must be a whole number from {} to {}", range.start(), range.end()))
+    }
+
+    /// A list of texts; an empty one is an error, for it could mean all as well as none.
+    pub fn texts(&mut self, name: &'static str) -> Result<Vec<String>, String> {
+        let Some(value) = self.take(name) else { return Ok(Vec::new()) };
+        let Value::Array(entries) = value else {
+            return Err(format!("{name}: must be an array of strings, not {}", kind_of(&value)));
+        };
+        if entries.is_empty() {
+            return Err(format!("{name}: is empty; leave it out for all"));
+        }
+        let text = |(at, entry): (usize, Value)| match entry {
+            Value::String(text) if !text.is_empty() => Ok(text),
+            Value::String(_) => Err(format!("{name}[{at}]: is empty")),
+            other => Err(format!("{name}[{at}]: must be a string, not {}", kind_of(&other))),
+        };
+        entries.into_iter().enumerate().map(text).collect()
+    }
+
+    pub fn time(&mut self, name: &'static str, now: Millis) -> Result<Option<Millis>, String> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        when::from_json(&value, now).map(Some).map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// Nothing may be left.
+    pub fn finish(self) -> Result<(), String> {
+        match self.left.keys().next() {
+            None => Ok(()),
+            Some(unknown) => Err(format!("{}: no such field; there are {}", shorten(unknown), self.taken.join(", "))),
+        }
+    }
+}
+
+/// A name from outside, short enough for an error.
+fn shorten(name: &str) -> String {
+    if name.chars().count() <= 60 { name.to_owned() } else { name.chars().take(60).chain("…".chars()).collect() }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A kind, singular or plural.
+pub fn kind_from(word: &str) -> Option<Kind> {
+    match word {
+        "conversation" | "conversations" => Some(Kind::Conversation),
+        "note" | "notes" => Some(Kind::Note),
+        _ => None,
+    }
+}
+
+/// The filter of a range job or a count: the last 30 days where it names no time.
+pub fn filter_from(fields: &mut Fields, now: Millis) -> Result<Filter, String> {
+    let from = match fields.time("from", now)? {
+        Some(from) => from,
+        None => when::parse(DEFAULT_SPAN, now)?,
+    };
+    let until = fields.time("until", now)?.unwrap_or(now);
+    check_range(Some(from), Some(until))?;
+    let mut types = Vec::new();
+    for (at, word) in fields.texts("types")?.iter().enumerate() {
+        let kind = kind_from(word)
+            .ok_or_else(|| format!("types[{at}]: must be conversations or notes, not {:?}", shorten(word)))?;
+        if !types.contains(&kind) {
+            types.push(kind);
+        }
+    }
+    Ok(Filter {
+        from: Some(from),
+        until: Some(until),
+        types,
+        media: fields.texts("media")?,
+        programs: fields.texts("programs")?,
+        stale_only: fields.flag("stale_only", false)?,
+        keep_when_empty: fields.flag("keep_when_empty", true)?,
+    })
+}
+
+pub fn check_range(from: Option<Millis>, until: Option<Millis>) -> Result<(), String> {
+    match (from, until) {
+        (Some(from), Some(until)) if from >= until => Err(format!(
+            "from: {} is not before until, which is {}: nothing can be in between",
+            rfc3339(from),
+            rfc3339(until)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// One item that a job names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemKey {
+    pub kind: Kind,
+    pub id: String,
+    pub version: Option<i64>,
+}
+
+/// `ids` of a job's request.
+pub fn keys_from(value: Value) -> Result<Vec<ItemKey>, String> {
+    let Value::Array(entries) = value else { return Err("ids: must be an array of {kind, id, version}".into()) };
+    if entries.is_empty() {
+        return Err("ids: is empty".into());
+    }
+    entries.into_iter().enumerate().map(|(at, entry)| key_from(entry).map_err(|e| format!("ids[{at}].{e}"))).collect()
+}
+
+fn key_from(entry: Value) -> Result<ItemKey, String> {
+    let mut fields = Fields::of(entry)?;
+    let kind = fields.text("kind")?.ok_or("kind: missing")?;
+    let kind =
+        kind_from(&kind).ok_or_else(|| format!("kind: must be conversation or note, not {:?}", shorten(&kind)))?;
+    let id = fields.text("id")?.filter(|id| !id.is_empty()).ok_or("id: missing")?;
+    let version = version_from(fields.take("version"), "version")?;
+    fields.finish()?;
+    if kind == Kind::Conversation && version.is_some() {
+        return Err("version: conversations have none".into());
+    }
+    Ok(ItemKey { kind, id, version })
+}
+
+/// A note's version, as a number or a string of digits; an empty string counts as absent.
+pub fn version_from(value: Option<Value>, name: &str) -> Result<Option<i64>, String> {
+    let version = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(_) => None,
+    };
+    match version.filter(|version| *version >= 0) {
+        Some(version) => Ok(Some(version)),
+        None => Err(format!("{name}: must be a whole number from 0 on")),
+    }
+}
+
+/// What a daemon knows of a job besides its row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pace {
+    pub rate_per_second: Option<f64>,
+    pub queue_position: Option<i64>,
+    /// All jobs of the group, where it leads one.
+    pub group: Option<Vec<JobId>>,
+}
+
+/// A job as the API shows it.
+pub fn job_json(job: &Job, pace: &Pace) -> Value {
+    let time = |at: Option<Millis>| at.map(rfc3339);
+    let filter = &job.filter;
+    let open = (job.counts.pending + job.counts.running) as f64;
+    let eta = pace.rate_per_second.filter(|rate| *rate > 0.0 && open > 0.0).map(|rate| round(open / rate));
+    let tallies = |tallies: &[(String, i64)]| -> Map<String, Value> {
+        tallies.iter().map(|(word, n)| (word.clone(), json!(n))).collect()
+    };
+    let mut shown = json!({
+        "id": job.id.to_string(),
+        "kind": job.kind,
+        "name": job.name,
+        "description": job.description,
+        "state": job.state,
+        "dry_run": false,
+        "filter": (job.kind == JobKind::Range).then(|| json!({
+            "from": time(filter.from),
+            "until": time(filter.until),
+            "types": filter.types,
+            "media": filter.media,
+            "programs": filter.programs,
+            "stale_only": filter.stale_only,
+            "keep_when_empty": filter.keep_when_empty,
+        })),
+        "catalogue_revision": job.revision,
+        "counts": job.counts,
+        "outcomes": tallies(&job.outcomes),
+        "reasons": tallies(&job.reasons),
+        "labels": job.labels,
+        "rate_per_second": pace.rate_per_second.map(round),
+        "eta_seconds": eta,
+        "queue_position": pace.queue_position,
+        "lane": job.lane,
+        "priority": job.priority,
+        "max_per_second": job.max_per_second,
+        "parent_job": null,
+        "created_by": job.created_by,
+        "created_at": rfc3339(job.created_at),
+        "published_at": time(job.published_at),
+        "started_at": time(job.started_at),
+        "finished_at": time(job.finished_at),
+        "empty_because": job.empty_because,
+        "error": job.error,
+    });
+    if let Some(group) = &pace.group {
+        shown["jobs"] = json!(group.iter().map(JobId::to_string).collect::<Vec<_>>());
+    }
+    shown
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_795_132_800_000;
+
+    fn filter(body: Value) -> Result<Filter, String> {
+        let mut fields = Fields::of(body)?;
+        let filter = filter_from(&mut fields, NOW)?;
+        fields.finish().map(|()| filter)
+    }
+
+    #[test]
+    fn the_last_thirty_days_are_the_default() {
+        let filter = filter(json!({})).unwrap();
+        assert_eq!((filter.from, filter.until), (Some(NOW - 30 * 86_400_000), Some(NOW)));
+        assert!(filter.keep_when_empty && filter.types.is_empty());
+    }
+
+    #[test]
+    fn types_are_singular_or_plural() {
+        let filter = filter(json!({"types": ["note", "conversations", "notes"]})).unwrap();
+        assert_eq!(filter.types, [Kind::Note, Kind::Conversation]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (body, expected) in [
+            (json!({"until": "2020-01-01", "from": "2021-01-01"}), "from: 2021-01-01T00:00:00.000Z is not before"),
+            (json!({"media": []}), "media: is empty"),
+            (json!({"programs": ["a", 7]}), "programs[1]: must be a string, not a number"),
+            (json!({"types": ["mails"]}), "types[0]: must be conversations or notes"),
+            (json!({"form": "30d"}), "form: no such field; there are from, until"),
+            (json!({"from": "soon"}), "from: "),
+            (json!({"stale_only": "yes"}), "stale_only: must be true or false"),
+            (json!([1]), "the body must be a JSON object"),
+        ] {
+            let error = filter(body.clone()).unwrap_err();
+            assert!(error.starts_with(expected), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn versions_come_as_numbers_or_digits() {
+        assert_eq!(version_from(Some(json!("3")), "v"), Ok(Some(3)));
+        assert_eq!(version_from(Some(json!(3)), "v"), Ok(Some(3)));
+        assert_eq!(version_from(Some(json!("")), "v"), Ok(None));
+        assert!(version_from(Some(json!(-1)), "v").is_err());
+        assert!(version_from(Some(json!("three")), "v").is_err());
+    }
+}
