@@ -82,7 +82,7 @@ const SAME: u64 = 2;
 
 fn put_label(out: &mut Vec<u8>, label: &Label, context: &mut Provenance) {
     let same = label.by == *context;
-    put(out, u64::from(label.is_human()) * HUMAN | u64::from(same) * SAME);
+    put(out, (u64::from(label.is_human()) * HUMAN) | (u64::from(same) * SAME));
     put(out, label.place.transcript.into());
     put(out, label.place.block.into());
     put(out, label.place.topic.into());
@@ -165,7 +165,7 @@ const NEW: u64 = 2;
 pub fn pack_edits(edits: &[Edit], row: Provenance) -> Vec<u8> {
     let mut out = Vec::with_capacity(edits.len() * 12);
     for edit in edits {
-        put(&mut out, u64::from(edit.old.is_some()) * OLD | u64::from(edit.new.is_some()) * NEW);
+        put(&mut out, (u64::from(edit.old.is_some()) * OLD) | (u64::from(edit.new.is_some()) * NEW));
         for label in [edit.old, edit.new].iter().flatten() {
             put_label(&mut out, label, &mut row.clone());
         }

@@ -8,7 +8,7 @@ use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::label::{Label, Mark, Place, Provenance, edits_between, with_marks};
 use crate::lines::{Incoming, IncomingMark, MarkWord};
-use crate::model::{Item, Kind, Millis, Transcript};
+use crate::model::{Block, Item, Kind, Millis, Transcript};
 
 /// What became of the items of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +50,7 @@ struct Importing<'a> {
 }
 
 /// A place by the transcript's id rather than its ordinal.
-fn block_at<'a>(item: &'a [Transcript], transcript: &str, block: u32) -> Option<&'a crate::model::Block> {
+fn block_at<'a>(item: &'a [Transcript], transcript: &str, block: u32) -> Option<&'a Block> {
     item.iter().find(|t| t.id == transcript)?.blocks.get(block as usize)
 }
 
@@ -135,7 +135,7 @@ impl Importing<'_> {
             return Ok(());
         }
         let withdrawn = marks_before.iter().any(|mark| !marks.contains(mark)) && incoming.marks.is_some();
-        let read_again = withdrawn || text_of(&before.transcripts) != text_of(&item.transcripts);
+        let read_again = withdrawn || !read_alike(&before.transcripts, &item.transcripts);
         let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
         let programs = tx.programs_of(shape)?;
         let mut after = Reading { fresh: reading.fresh.clone(), labels };
@@ -244,15 +244,14 @@ fn older_or_other(row: &ItemRow, text: Option<&str>, item: &Item) -> Option<Stri
     })
 }
 
-/// All that a labeller looks at.
-fn text_of(transcripts: &[Transcript]) -> Vec<(&str, Option<&str>, Vec<(Option<&str>, &str)>)> {
-    transcripts
-        .iter()
-        .map(|t| {
-            let blocks = t.blocks.iter().map(|b| (b.speaker.as_deref(), b.text.as_str())).collect();
-            (t.id.as_str(), t.language.as_deref(), blocks)
+/// Whether a labeller would see the same.
+fn read_alike(one: &[Transcript], other: &[Transcript]) -> bool {
+    let same_block = |(a, b): (&Block, &Block)| (&a.speaker, &a.text) == (&b.speaker, &b.text);
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(a, b)| {
+            (&a.id, &a.language, a.blocks.len()) == (&b.id, &b.language, b.blocks.len())
+                && a.blocks.iter().zip(&b.blocks).all(same_block)
         })
-        .collect()
 }
 
 /// What stays when an item's text is replaced.

@@ -369,16 +369,6 @@ impl Store {
         })
     }
 
-    /// Numbers of all jobs that have not ended.
-    pub fn open_jobs(&self) -> Result<Vec<Job>> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM job WHERE finished_at IS NULL ORDER BY id"))?
-                .query_and_then([], job_from)?
-                .collect()
-        })
-    }
-
     /// Rows of a job's items from position `from` on, chunk by chunk: at most as many as a chunk holds.
     pub fn task_rows(&self, job: JobId, from: i64) -> Result<Vec<TaskRow>> {
         self.read(|connection| {

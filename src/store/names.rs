@@ -27,18 +27,17 @@ pub struct Shape {
 
 /// A two-way table of names and their numbers.
 #[derive(Debug)]
-struct Table<T> {
+struct Table<T: ?Sized> {
     by_name: FxHashMap<Arc<T>, i64>,
     by_no: FxHashMap<i64, Arc<T>>,
 }
 
-impl<T: Eq + Hash> Table<T> {
+impl<T: Eq + Hash + ?Sized> Table<T> {
     fn new() -> Self {
         Table { by_name: FxHashMap::default(), by_no: FxHashMap::default() }
     }
 
-    fn insert(&mut self, no: i64, name: T) {
-        let name = Arc::new(name);
+    fn insert(&mut self, no: i64, name: Arc<T>) {
         self.by_no.insert(no, Arc::clone(&name));
         self.by_name.insert(name, no);
     }
@@ -46,20 +45,20 @@ impl<T: Eq + Hash> Table<T> {
 
 #[derive(Debug)]
 pub struct Names {
-    programs: Table<String>,
-    topics: Table<String>,
-    phrases: Table<String>,
+    programs: Table<str>,
+    topics: Table<str>,
+    phrases: Table<str>,
     shapes: Table<Shape>,
 }
 
 impl Names {
     pub(super) fn load(connection: &Connection) -> Result<Names> {
-        let words = |sql: &str| -> Result<Table<String>> {
+        let words = |sql: &str| -> Result<Table<str>> {
             let mut table = Table::new();
             let mut statement = connection.prepare(sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                table.insert(row.get(0)?, row.get(1)?);
+                table.insert(row.get(0)?, Arc::from(row.get::<_, String>(1)?));
             }
             Ok(table)
         };
@@ -74,7 +73,7 @@ impl Names {
                 programs: list_from(&row.get::<_, String>(3)?)?,
                 languages: list_from(&row.get::<_, String>(4)?)?,
             };
-            shapes.insert(row.get(0)?, shape);
+            shapes.insert(row.get(0)?, Arc::new(shape));
         }
         Ok(Names {
             programs: words("SELECT no, id FROM program")?,
@@ -118,18 +117,17 @@ impl Names {
     }
 
     pub fn programs(&self) -> impl Iterator<Item = (ProgramNo, &str)> {
-        self.programs.by_no.iter().map(|(&no, id)| (no as ProgramNo, id.as_str()))
+        self.programs.by_no.iter().map(|(&no, id)| (no as ProgramNo, &**id))
     }
 }
 
-fn number(table: &Table<String>, name: &str) -> Option<u32> {
-    // `Arc<String>` borrows as `String` only: the look-up needs one, and look-ups by name are rare.
-    table.by_name.get(&name.to_owned()).map(|&no| no as u32)
+fn number(table: &Table<str>, name: &str) -> Option<u32> {
+    table.by_name.get(name).map(|&no| no as u32)
 }
 
-fn name(table: &Table<String>, no: u32) -> &str {
+fn name(table: &Table<str>, no: u32) -> &str {
     // A number without a name can only come from a damaged database, which `check` reports; a reader shows it as such.
-    table.by_no.get(&i64::from(no)).map_or("?", |name| name.as_str())
+    table.by_no.get(&i64::from(no)).map_or("?", |name| name)
 }
 
 pub(super) fn kind_from(word: &str) -> Result<Kind> {
@@ -174,7 +172,7 @@ impl Tx<'_> {
             ],
         )?;
         let no = self.last_insert_rowid();
-        self.names_mut().shapes.insert(no, shape.clone());
+        self.names_mut().shapes.insert(no, Arc::new(shape.clone()));
         for program in &shape.programs {
             self.intern_program(program)?;
         }
@@ -185,8 +183,8 @@ impl Tx<'_> {
 fn intern(
     tx: &Tx<'_>,
     name: &str,
-    table: fn(&Names) -> &Table<String>,
-    table_mut: fn(&mut Names) -> &mut Table<String>,
+    table: fn(&Names) -> &Table<str>,
+    table_mut: fn(&mut Names) -> &mut Table<str>,
     sql: &str,
 ) -> Result<u32> {
     if let Some(no) = number(table(&tx.names()), name) {
@@ -194,6 +192,6 @@ fn intern(
     }
     tx.prepare_cached(sql)?.execute([name])?;
     let no = tx.last_insert_rowid();
-    table_mut(&mut tx.names_mut()).insert(no, name.to_owned());
+    table_mut(&mut tx.names_mut()).insert(no, Arc::from(name));
     u32::try_from(no).map_err(|_| Error::Invalid("too many names".into()))
 }

@@ -23,6 +23,9 @@ pub enum Planned {
     Stopped,
 }
 
+/// A place in the order of items: (time, number).
+type Border = (Millis, i64);
+
 /// A job being planned: it reads one snapshot of the items from its first page to its last, so that an item whose time
 /// changes meanwhile is neither missed nor named twice. After a restart it goes on from its cursor, on a new snapshot.
 pub struct Planning<'a> {
@@ -30,8 +33,8 @@ pub struct Planning<'a> {
     snapshot: r2d2::PooledConnection<Readers>,
     job: Job,
     shapes: FxHashSet<i64>,
-    cursor: (Millis, i64),
-    end: (Millis, i64),
+    cursor: Border,
+    end: Border,
 }
 
 impl Store {
@@ -120,7 +123,7 @@ impl Planning<'_> {
 
     /// The next keys, and where the page after them begins; None after the last. All pages but the last are whole
     /// chunks, so that the chunk of a position is known without looking.
-    fn page(&self) -> Result<(Vec<Key>, Option<(Millis, i64)>)> {
+    fn page(&self) -> Result<(Vec<Key>, Option<Border>)> {
         let connection: &Connection = &self.snapshot;
         let mut statement = connection.prepare_cached(
             "SELECT at, no, shape FROM item WHERE at IS NOT NULL AND (at, no) >= (?, ?) AND (at, no) < (?, ?)

@@ -1,6 +1,6 @@
 //! The built-in labeller: a topic is found where one of its phrases stands, whole or nearly so.
 //!
-//! A block is normalised ([`text`]) and divided into words ([`words`]); each word becomes the symbol of its stem
+//! A block is normalised ([`text`]) and divided into words ([`mod@words`]); each word becomes the symbol of its stem
 //! ([`stem`], [`cache`]); the symbols lead to the few phrases that could match ([`index`], [`runs`], [`search`]), and only for
 //! those the best span is sought ([`span`]). So the work grows with the block, hardly with the number of phrases.
 
