@@ -22,6 +22,16 @@ pub struct Fault {
     pub what: String,
 }
 
+/// How the one fault begins that is found before there is anything to walk through.
+const NOT_JSON: &str = "not JSON: ";
+
+impl Fault {
+    /// The text is no JSON at all.
+    pub fn is_unreadable(&self) -> bool {
+        self.what.starts_with(NOT_JSON)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.what)
@@ -38,7 +48,7 @@ pub fn parse(json: &[u8], has_words: impl Fn(&str) -> bool) -> Result<Catalogue,
     let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
     let value: Value = serde_json::from_slice(json).map_err(|error| {
         let text = error.to_string();
-        let what = format!("not JSON: {}", text.split(" at line ").next().unwrap_or_default());
+        let what = format!("{NOT_JSON}{}", text.split(" at line ").next().unwrap_or_default());
         vec![Fault { place: format!("line {}, column {}", error.line(), error.column()), what }]
     })?;
     reader::read(&value, has_words)

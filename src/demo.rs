@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, bounded, select};
 use serde_json::json;
 
@@ -36,9 +36,14 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> anyhow::Result<Scratch> {
-        let dir = std::env::temp_dir().join(format!("relabeld-demo-{}", std::process::id()));
-        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        Ok(Scratch(dir))
+        let name = format!("relabeld-demo-{}", std::process::id());
+        // One that was killed left its directory behind, and its number may come again.
+        let mut tried =
+            (0..100).map(|n| std::env::temp_dir().join(if n == 0 { name.clone() } else { format!("{name}.{n}") }));
+        let free =
+            tried.find(|dir| !dir.exists()).context("too many relabeld-demo-… in the directory for scratch files")?;
+        fs::create_dir(&free).with_context(|| format!("cannot make {}", free.display()))?;
+        Ok(Scratch(free))
     }
 }
 
@@ -64,25 +69,47 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         ..Partial::default()
     };
     let daemon = Daemon::start(Config::from(settings).map_err(|error| anyhow!(error))?)?;
-    let outcome = tour_until(&signals, &options, &scratch.0, &data_dir);
-    if matches!(outcome, Ok(Tour::Whole)) && !options.exit {
-        let url = daemon.login_url().unwrap_or_else(|| format!("http://{}", daemon.address()));
-        say(&format!(
-            "\nThe page: {url}\n(the link is good once, for 10 minutes). Ctrl-C ends the demo and removes its data."
-        ));
-        daemon.wait(&signals)?;
+    let mut outcome = tour_until(&signals, &options, &scratch.0, &data_dir);
+    if outcome.is_ok() && !options.exit {
+        stay(&daemon, &data_dir);
+        outcome = daemon.wait(&signals);
     }
     daemon.stop();
-    outcome.map(|_| ())
+    if outcome.is_ok() {
+        say("\nThe demo has ended, and its data is gone.");
+    }
+    outcome
 }
 
-enum Tour {
-    Whole,
-    Interrupted,
+/// What can be tried on the daemon of the demo.
+fn stay(daemon: &Daemon, data_dir: &Path) {
+    let url = daemon.login_url().unwrap_or_else(|| format!("http://{}", daemon.address()));
+    // As it was called here, for it may be on no PATH.
+    let relabeld = std::env::args().next().unwrap_or_else(|| "relabeld".to_owned());
+    say(&format!(
+        "
+{}
+  {url}
+  (the link works once, within 10 minutes; `relabeld login` prints another)
+
+{}
+  export RELABELD_DATA_DIR={}
+  {relabeld} status
+  {relabeld} catalogue test 'still waiting' --participants customer
+  {relabeld} changes 1 | head
+  {relabeld} catalogue show > c.json     change a phrase in it, then
+  {relabeld} catalogue apply c.json
+  {relabeld} publish --from 45d --stale-only --watch
+
+Ctrl-C ends the demo and removes its data.",
+        bold("Open the page of this daemon:"),
+        bold("Or ask it from another terminal:"),
+        data_dir.display()
+    ));
 }
 
 /// The tour runs on a thread of its own, so that Ctrl-C is heard in the middle of it.
-fn tour_until(signals: &Receiver<()>, options: &Options, scratch: &Path, data_dir: &Path) -> anyhow::Result<Tour> {
+fn tour_until(signals: &Receiver<()>, options: &Options, scratch: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let (done, ended) = bounded(1);
     let tour = {
         let (options, scratch, data_dir) = (options.clone(), scratch.to_owned(), data_dir.to_owned());
@@ -93,8 +120,8 @@ fn tour_until(signals: &Receiver<()>, options: &Options, scratch: &Path, data_di
     };
     std::thread::Builder::new().name("tour".into()).spawn(tour).context("cannot start the tour")?;
     select! {
-        recv(signals) -> _ => Ok(Tour::Interrupted),
-        recv(ended) -> outcome => outcome.context("the tour broke off")?.map(|()| Tour::Whole),
+        recv(signals) -> _ => bail!("the demo was interrupted; its data is gone"),
+        recv(ended) -> outcome => outcome.context("the tour broke off")?,
     }
 }
 
@@ -103,9 +130,14 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn step(number: usize, text: &str) {
-    let text = format!("{number}. {text}");
-    if io::stderr().is_terminal() { say(&format!("\n\x1b[1m{text}\x1b[0m")) } else { say(&format!("\n{text}")) }
+fn bold(text: &str) -> String {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if colours { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// What is done, as one would type it, and what to look at in the answer.
+fn step(number: usize, command: &str, about: &str) {
+    say(&format!("\n{}\n{about}\n", bold(&format!("{number}. relabeld {command}"))));
 }
 
 fn write_samples(options: &Options, path: &Path, now: Millis) -> anyhow::Result<usize> {
@@ -125,23 +157,35 @@ fn tour(options: &Options, scratch: &Path, data_dir: &Path) -> anyhow::Result<()
     let items = scratch.join("items.ndjson");
     let catalogue = scratch.join("catalogue.json");
 
+    say(&format!(
+        "A shop's conversations and notes, all made up; a daemon of its own; everything in {}.\n\
+         First they are imported, then a catalogue says what to look for, and a job labels them.",
+        scratch.display()
+    ));
     let n = write_samples(options, &items, when::now())?;
     fs::write(&catalogue, sample::CATALOGUE)?;
-    step(1, &format!("relabeld import items.ndjson      ({n} sample conversations and notes of the last 45 days)"));
+    let about =
+        format!("{n} conversations and notes of the last 45 days, one JSON object a line. Nothing is labelled yet.");
+    step(1, "import items.ndjson", &about);
     client::import::run(&session, &[items], false)?;
 
-    step(2, "relabeld catalogue apply catalogue.json");
+    step(2, "catalogue apply catalogue.json", "The rules: topics, and the phrases by which each is known.");
     client::catalogue::apply(&session, &catalogue, false, None)?;
 
-    step(3, "relabeld publish --from 45d --watch      (everything, by the new rules)");
+    let about = "A job: the daemon reads every item by these rules, by itself, and would go on after a crash or a restart.\n\
+                 Where it detects no topic (no_topics_detected), an item keeps the labels it has: that is no error.";
+    step(3, "publish --from 45d --watch", about);
     let body = json!({"from": "45d", "name": "demo"});
     let filter = body.as_object().cloned().unwrap_or_default();
-    client::jobs::publish(&session, filter, None, true)?;
+    client::jobs::publish(&session, filter, true)?;
 
-    step(4, "relabeld topics      (what carries which topic now)");
+    step(
+        4,
+        "topics",
+        "What was found: on how many items, in how many blocks. NOT FRESH: not yet read by the rules of now.",
+    );
     client::items::topics(&session, &[])?;
 
-    step(5, "relabeld item conversation ID      (one of them, with its labels)");
     show_one(&session)
 }
 
@@ -155,7 +199,11 @@ fn show_one(session: &Session) -> anyhow::Result<()> {
         Some((label["kind"].as_str()?.to_owned(), label["id"].as_str()?.to_owned()))
     });
     match first {
-        Some((kind, id)) => Ok(client::items::show(session, &kind, &id)?),
+        Some((kind, id)) => {
+            let about = "One of them: its topics block by block, and below, the phrase that found each.";
+            step(5, &format!("item {kind} {id}"), about);
+            Ok(client::items::show(session, &kind, &id)?)
+        }
         None => Ok(()),
     }
 }

@@ -14,6 +14,8 @@ const MAX_PHRASES: usize = 1_000_000;
 /// Of ids and names.
 const MAX_NAME_BYTES: usize = 512;
 const MAX_PHRASE_BYTES: usize = 4096;
+/// What a shown catalogue tells of itself, passed over so that it can be applied again as it came.
+const SHOWN_ONLY: [&str; 3] = ["revision", "applied_at", "labeller"];
 /// Faults beyond these are only counted, so that absurd input is not answered with gigabytes.
 const MAX_FAULTS: usize = 10_000;
 
@@ -224,7 +226,8 @@ impl<F: Fn(&str) -> bool> Reader<F> {
             self.fault(place, format!("must be an object, not {}", kind_of(value)));
             return None;
         };
-        for unknown in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+        let is_shown = |name: &str| place.is_empty() && SHOWN_ONLY.contains(&name);
+        for unknown in fields.keys().filter(|name| !known.contains(&name.as_str()) && !is_shown(name)) {
             let shown: String = unknown.chars().take(60).flat_map(char::escape_debug).collect();
             let joint = if place.is_empty() { "" } else { "." };
             let what = format!("unknown field; known are {}", known.join(", "));

@@ -3,33 +3,51 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as Text;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::filter::{Span, put, put_list};
+use super::filter::{Recent, Span, put, put_list};
+use crate::client::download::Form;
 use crate::client::items::Mark;
 use crate::demo;
 use crate::model::Kind;
 
+/// Of a job, as the API has them.
+pub const STATES: [&str; 9] = [
+    "queued",
+    "planning",
+    "running",
+    "paused",
+    "cancelling",
+    "completed",
+    "completed_with_failures",
+    "failed",
+    "cancelled",
+];
+
 /// Which phrase to try, and on what.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Try {
+    /// The words to look for
+    #[arg(value_parser = Text::new())]
     pub phrase: String,
-    /// Score that a match must have
+    /// Score that a match must have [default: 72]
     #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub strictness: Option<u8>,
-    /// What two words must share
+    /// Compare the stems of words, or the words as they are [default: stems]
     #[arg(long = "match", value_name = "MATCH", value_parser = ["stems", "words"])]
     pub matching: Option<String>,
-    /// Whose words count
+    /// Whose words count [default: all]
     #[arg(long, value_name = "WHO", value_parser = ["all", "customer", "agent"])]
     pub participants: Option<String>,
     #[command(flatten)]
-    pub span: Span,
+    pub recent: Recent,
+    /// Items that have one of these programs
     #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
     pub programs: Vec<String>,
-    /// Matches to show at most
-    #[arg(long, value_name = "N")]
+    /// Matches to show at most [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: Option<u32>,
 }
 
@@ -40,8 +58,7 @@ impl Try {
         put(&mut body, "strictness", self.strictness);
         put(&mut body, "match", self.matching.clone());
         put(&mut body, "participants", self.participants.clone());
-        put(&mut body, "from", self.span.from.clone());
-        put(&mut body, "until", self.span.until.clone());
+        self.recent.put(&mut body);
         put_list(&mut body, "programs", &self.programs);
         put(&mut body, "limit", self.limit);
         body
@@ -50,19 +67,32 @@ impl Try {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum Catalogue {
-    /// Make FILE the next revision (- is stdin): all of it or nothing
+    /// Make FILE the next revision: all of it or nothing
+    #[command(after_help = "\
+A catalogue is a JSON object:
+  {\"topics\":[
+    {\"id\":\"refund\",\"name\":\"Refund request\",\"programs\":[\"billing\"],
+     \"participants\":\"customer\",\"phrases\":[\"money back\",{\"text\":\"refund\",\"strictness\":90}]}]}
+
+Applying labels nothing: `relabeld publish --stale-only` does, for the items that the change concerns.
+
+Examples:
+  relabeld catalogue apply topics.json
+  relabeld catalogue show --revision 3 > c3.json; relabeld catalogue apply c3.json")]
     Apply {
+        /// The whole catalogue as JSON; - is stdin
         file: PathBuf,
         /// Allow it to leave out topics that there are now
         #[arg(long)]
         allow_remove: bool,
-        /// Only if this is the current revision
+        /// Refuse unless this is the current revision
         #[arg(long, value_name = "REVISION")]
         if_match: Option<u64>,
     },
     /// Print the catalogue as JSON, to be edited and applied
+    #[command(after_help = "Example:\n  relabeld catalogue show > topics.json")]
     Show {
-        /// An earlier one
+        /// An earlier one [default: the current one]
         #[arg(long, value_name = "N")]
         revision: Option<u64>,
     },
@@ -75,18 +105,26 @@ pub enum Catalogue {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum Relabel {
+    /// Relabel one conversation
+    #[command(after_help = "Example:\n  relabeld relabel conversation fs-1 --watch")]
     Conversation {
+        /// Its id, as it was imported
+        #[arg(value_parser = Text::new())]
         id: String,
-        /// Wait until it is done
+        /// Wait until it is done, and show the result
         #[arg(long)]
         watch: bool,
     },
+    /// Relabel one note, at its latest version
+    #[command(after_help = "Example:\n  relabeld relabel note n-9 --version 3 --watch")]
     Note {
+        /// Its id, as it was imported
+        #[arg(value_parser = Text::new())]
         id: String,
         /// The version that is meant; refused unless it is the latest
         #[arg(long, value_name = "N")]
         version: i64,
-        /// Wait until it is done
+        /// Wait until it is done, and show the result
         #[arg(long)]
         watch: bool,
     },
@@ -98,6 +136,8 @@ pub struct Item {
     /// conversation or note
     #[arg(value_parser = kind)]
     pub kind: Kind,
+    /// Its id, as it was imported
+    #[arg(value_parser = Text::new())]
     pub id: String,
 }
 
@@ -114,7 +154,9 @@ pub struct MarkArgs {
     pub transcript: String,
     /// Number of the block, from 0
     pub block: u32,
+    /// Id of the topic
     pub topic: String,
+    /// What is so
     pub mark: Word,
 }
 
@@ -143,7 +185,7 @@ impl MarkArgs {
 /// Where a download goes, and its form.
 #[derive(Debug, Clone, Args)]
 pub struct Download {
-    /// csv, or ndjson with --json
+    /// csv with a head, or one JSON object a line [default: csv; with --json one array]
     #[arg(long, value_name = "FORMAT", value_parser = ["csv", "ndjson"])]
     pub format: Option<String>,
     /// Write to FILE, which appears when it is whole
@@ -152,8 +194,12 @@ pub struct Download {
 }
 
 impl Download {
-    pub fn format(&self, json: bool) -> &str {
-        self.format.as_deref().unwrap_or(if json { "ndjson" } else { "csv" })
+    pub fn form(&self, json: bool) -> Form {
+        match self.format.as_deref() {
+            Some("ndjson") => Form::Ndjson,
+            None if json => Form::Array,
+            _ => Form::Csv,
+        }
     }
 }
 
@@ -161,14 +207,14 @@ impl Download {
 pub struct Labels {
     #[command(flatten)]
     pub span: Span,
-    /// Comma-separated
+    /// Labels on items that have one of these programs
     #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
     pub programs: Vec<String>,
-    /// Comma-separated
+    /// Labels of these topics
     #[arg(long, value_name = "TOPIC,…", value_delimiter = ',')]
     pub topics: Vec<String>,
     /// All changes after this change number instead of what stands, to feed another system
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "until", "programs", "topics"])]
     pub since: Option<u64>,
     #[command(flatten)]
     pub download: Download,
@@ -179,14 +225,16 @@ pub struct Demo {
     /// End after the tour instead of leaving the page open
     #[arg(long)]
     pub exit: bool,
-    /// The same seed makes the same conversations
+    /// The same seed makes the same conversations [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// How many [default: 3000]
     #[arg(long, value_name = "N")]
     pub conversations: Option<usize>,
+    /// How many [default: 600]
     #[arg(long, value_name = "N")]
     pub notes: Option<usize>,
-    /// Where to serve the page
+    /// Where to serve the page [default: 127.0.0.1 and a free port]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
 }

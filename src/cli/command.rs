@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as Text;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::{Catalogue, Demo, Download, Item, Labels, MarkArgs, Relabel};
-use super::filter::{Filter, Publish, Span, Traits};
+use super::args::{Catalogue, Demo, Download, Item, Labels, MarkArgs, Relabel, STATES};
+use super::filter::{Filter, Publish, Span};
 use super::settings::Settings;
 
 const EXAMPLES: &str = "\
 Examples:
-  relabeld demo                                   a tour with sample data
-  relabeld serve --data-dir /var/lib/relabeld     the daemon
-  relabeld import conversations.ndjson.gz         bring in what is to be labelled
-  relabeld catalogue apply topics.json            say what to look for
-  relabeld publish --from 30d --watch             relabel the last 30 days
-  relabeld changes 1 > changes.csv                see what that did
+  relabeld demo                             a tour with sample data; needs nothing else
+  relabeld serve                            the daemon, which the other commands ask
+  relabeld import conversations.ndjson.gz   bring in what is to be labelled
+  relabeld catalogue apply topics.json      say what to look for
+  relabeld publish --from 30d --watch       relabel the last 30 days
+  relabeld changes 1 > changes.csv          see what job 1 did
 
-Environment: RELABELD_URL, RELABELD_TOKEN_FILE, RELABELD_DATA_DIR, RELABELD_JSON, NO_COLOR.
+Environment: RELABELD_URL, RELABELD_TOKEN_FILE, RELABELD_DATA_DIR, RELABELD_JSON (each as the flag), NO_COLOR.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 cannot reach the daemon, 5 refused.";
 
 /// Reprocesses labelled conversations and notes when the rules change
@@ -38,18 +39,19 @@ pub struct Global {
     /// The daemon's address: http://HOST:PORT or unix:PATH
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The file with the token to show it
+    /// The file with the token for --url; with --data-dir it is found there
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// The daemon's directory, which has its address and tokens [default: $STATE_DIRECTORY, /var/lib/relabeld, or ~/.local/state/relabeld]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Answer with one JSON document
+    /// Answer with one JSON document, for scripts
     #[arg(long, global = true)]
     pub json: bool,
+    /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-    /// Say nothing but the answer and errors
+    /// Print the answer and errors, no progress and no hints
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }
@@ -66,127 +68,140 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon
-    #[command(
-        after_help = "Every setting may also stand in the config file, or in the environment as RELABELD_ and its name in capitals.\nFlags win over the environment, the environment over the file."
-    )]
+    #[command(after_help = "\
+Every setting may also stand in the config file (max_attempts = 5) or in the environment (RELABELD_MAX_ATTEMPTS=5).
+Flags win over the environment, the environment over the file.
+
+Examples:
+  relabeld serve
+  relabeld serve --data-dir ./data --listen 127.0.0.1:0     a free port, see ./data/address
+  relabeld serve --socket /run/relabeld/relabeld.sock")]
     Serve(Settings),
-    /// Show it all: sample data, a daemon, a catalogue, a job, the page
+    /// A tour: sample data, a daemon of its own, a catalogue, a job, its result, the page
+    #[command(
+        after_help = "Everything lies in a scratch directory that goes with the demo.\n\nExamples:\n  relabeld demo\n  relabeld demo --exit --conversations 500"
+    )]
     Demo(Demo),
-    /// Check the configuration and the database, and recount
+    /// Check the settings and, while no daemon runs, the database: a full recount
+    #[command(after_help = "Example:\n  relabeld check --data-dir /var/lib/relabeld")]
     Check(Settings),
 
     /// Import conversations and notes: NDJSON, also gzipped; - is stdin
-    #[command(
-        after_help = "Import labels nothing, and repeating it is safe.\n\nExamples:\n  relabeld import conversations.ndjson.gz notes.ndjson\n  zstdcat old.zst | relabeld import -"
-    )]
+    #[command(after_help = "\
+A line is one conversation or one note:
+  {\"kind\":\"conversation\",\"id\":\"fs-1\",\"media\":\"voice\",\"started_at\":\"2026-11-01T10:00:00Z\",
+   \"programs\":[\"billing\"],\"transcripts\":[{\"id\":\"t1\",\"blocks\":[{\"speaker\":\"customer\",\"text\":\"…\"}]}]}
+  {\"kind\":\"note\",\"id\":\"n-9\",\"version\":3,\"created_at\":\"2026-11-02T09:00:00Z\",\"text\":\"…\"}
+
+Bad lines are named, and the others go in. Import labels nothing (publish does), and repeating it is safe.
+
+Examples:
+  relabeld import conversations.ndjson.gz notes.ndjson
+  zstdcat old.zst | relabeld import -
+  relabeld import --strict notes.ndjson")]
     Import {
+        /// NDJSON files, plain or gzipped; - is stdin
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Check each file first, and import nothing of it when a line is bad
+        /// Check a whole file first, and import nothing of it when a line is bad
         #[arg(long)]
         strict: bool,
     },
-    /// Apply, show and try the rules
+    /// Apply, show and try the rules: topics and their phrases
     #[command(
         subcommand,
-        after_help = "Example:\n  relabeld catalogue show > c.json; $EDITOR c.json; relabeld catalogue apply c.json"
+        after_help = "Example:\n  relabeld catalogue show > c.json; $EDITOR c.json; relabeld catalogue apply c.json\n  relabeld publish --stale-only --watch"
     )]
     Catalogue(Catalogue),
     /// Count the items that a filter selects
-    #[command(after_help = "Example:\n  relabeld count --from 2026-01-01 --types notes --stale-only")]
+    #[command(
+        after_help = "Examples:\n  relabeld count --from 7d\n  relabeld count --from 2026-01-01 --types notes --stale-only"
+    )]
     Count(Filter),
-    /// Make a job that relabels items, and start it
+    /// Make a job that relabels the items of a time range
     #[command(after_help = "\
+The daemon does the job by itself, over restarts too; --watch only looks on.
+
 Examples:
-  relabeld publish --from 30d --programs billing --watch
+  relabeld publish --watch                                the last 30 days
+  relabeld publish --from 7d --programs billing --name 'mended refund'
   relabeld publish --from 2026-01-01 --stale-only --split
-  relabeld publish --dry-run --keep-when-empty false --name 'mended refund'
-  relabeld items 7 | relabeld publish --ids -")]
+  relabeld publish --keep-when-empty false --max-per-second 200")]
     Publish(Publish),
     /// Relabel one conversation or note, ahead of all jobs
-    #[command(subcommand, after_help = "Example:\n  relabeld relabel note n-9 --version 3 --watch")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  relabeld relabel conversation fs-1 --watch\n  relabeld relabel note n-9 --version 3"
+    )]
     Relabel(Relabel),
     /// Show an item with its labels and marks
+    #[command(after_help = "Examples:\n  relabeld item conversation fs-1\n  relabeld item note n-9 --json")]
     Item(Item),
     /// Say that a topic is or is not on a block, against all rules
     #[command(after_help = "Example:\n  relabeld mark conversation fs-1 t1 0 refund is-not")]
     Mark(MarkArgs),
-    /// Erase an item: text, labels, marks, history
+    /// Erase an item for good: text, labels, marks, history
+    #[command(after_help = "Example:\n  relabeld erase conversation fs-1 --yes")]
     Erase {
         #[command(flatten)]
         item: Item,
-        /// Do not ask
+        /// Do not ask; needed where there is no terminal to ask on
         #[arg(short, long)]
         yes: bool,
     },
 
-    /// List the jobs
+    /// List the jobs, newest first
+    #[command(after_help = "Examples:\n  relabeld jobs\n  relabeld jobs --state running --json")]
     Jobs {
-        /// Only those in these states
-        #[arg(long, value_name = "STATE,…")]
+        /// Only those in this state
+        #[arg(long, value_name = "STATE", value_parser = STATES)]
         state: Option<String>,
-        #[arg(long, value_name = "N")]
+        /// At most so many [default: 50]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: Option<u32>,
-        /// Where the last list ended
+        /// Go on where a list ended, which names it
         #[arg(long)]
-        cursor: Option<String>,
+        cursor: Option<u64>,
     },
-    /// Show a job
-    Show { job: String },
+    /// Show a job: its state, counts, outcomes, labels
+    #[command(after_help = "Example:\n  relabeld show 7")]
+    Show(Job),
     /// Show a job's progress until it ends
-    #[command(
-        after_help = "Exit status: 1 when the job failed, was cancelled, or left errors or quarantined items.\nItems without topics (no_topics_detected) are no errors."
-    )]
-    Watch { job: String },
-    /// Hold a job; resume lets it go on
-    Pause { job: String },
-    /// Let a paused job go on
-    Resume { job: String },
-    /// End a job; what it did stays, and can be reverted
-    Cancel { job: String },
-    /// Run a job's errors and quarantined items again, with the rules of now
-    Retry {
-        job: String,
-        /// Also the items in which no topics were detected
-        #[arg(long)]
-        no_topics_detected: bool,
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Put back the labels that a job changed, wherever nothing has changed since
-    Revert {
-        job: String,
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Make the changes that a dry run worked out
-    Apply {
-        job: String,
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Remove a draft or an ended job with its history; labels stay
-    Delete { job: String },
-    /// Change a job, also while it runs
-    #[command(
-        after_help = "Example:\n  relabeld set 7 --max-per-second 200 --priority 5",
-        mut_group("Traits", |changes| changes.required(true))
-    )]
-    Set {
-        job: String,
-        #[command(flatten)]
-        traits: Traits,
-    },
+    #[command(after_help = "\
+Ctrl-C ends the watching, not the job. A restart of the daemon is waited for.
+Exit status: 1 when the job failed, was cancelled, or left errors or quarantined items.
+Items in which no topic was found (no_topics_detected) are no errors.
+
+Example:
+  relabeld watch 7 && relabeld changes 7 > changes.csv")]
+    Watch(Job),
+    /// Hold a job; `resume` lets it go on
+    #[command(after_help = "Example:\n  relabeld pause 7")]
+    Pause(Job),
+    /// Let a paused job go on where it was
+    #[command(after_help = "Example:\n  relabeld resume 7")]
+    Resume(Job),
+    /// End a job for good; the labels that it wrote stay
+    #[command(after_help = "Example:\n  relabeld cancel 7")]
+    Cancel(Job),
     /// Download a job's items with their outcomes
+    #[command(
+        after_help = "Examples:\n  relabeld items 7 > items.csv\n  relabeld items 7 --format ndjson | grep quarantined"
+    )]
     Items {
-        job: String,
+        #[command(flatten)]
+        job: Job,
         #[command(flatten)]
         download: Download,
     },
     /// Download the label changes of a job
-    #[command(after_help = "Example:\n  relabeld changes 7 --change all --format ndjson -o changes.ndjson")]
+    #[command(
+        after_help = "Examples:\n  relabeld changes 7 > added.csv\n  relabeld changes 7 --change all --format ndjson -o changes.ndjson"
+    )]
     Changes {
-        job: String,
+        #[command(flatten)]
+        job: Job,
+        /// Which changes [default: added]
         #[arg(long, value_name = "CHANGE", value_parser = ["added", "removed", "updated", "all"])]
         change: Option<String>,
         #[command(flatten)]
@@ -194,15 +209,21 @@ Examples:
     },
 
     /// Download all labels that stand, or all changes since a change number
-    #[command(after_help = "Example:\n  relabeld labels --from 7d --topics refund,cancel > labels.csv")]
+    #[command(
+        after_help = "Examples:\n  relabeld labels --from 7d --topics refund,cancel > labels.csv\n  relabeld labels --since 120 --format ndjson     what changed after change 120"
+    )]
     Labels(Labels),
     /// How many items carry each topic, and how many the rules of now have not read
+    #[command(
+        after_help = "NOT FRESH items are those that `relabeld publish --stale-only` takes.\n\nExample:\n  relabeld topics --from 7d"
+    )]
     Topics(Span),
-    /// How the daemon is
+    /// How the daemon is: version, queue, sizes
     Status,
-    /// Print a URL that opens the page, once
+    /// Print a URL that opens the page, once, within 10 minutes
+    #[command(after_help = "Example:\n  xdg-open $(relabeld login -q)")]
     Login {
-        /// For looking only
+        /// For looking only: the page can change nothing
         #[arg(long)]
         read: bool,
     },
@@ -212,17 +233,32 @@ Examples:
 
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  relabeld completions bash > /etc/bash_completion.d/relabeld")]
-    Completions { shell: Shell },
+    Completions {
+        /// Which one
+        shell: Shell,
+    },
     /// Print the manual page of relabeld or of one of its commands
-    #[command(after_help = "Example:\n  relabeld man publish | man -l -")]
-    Man { command: Vec<String> },
+    #[command(after_help = "Example:\n  relabeld man catalogue apply | man -l -")]
+    Man {
+        /// The words of a command
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Job {
+    /// The job's id, a number
+    #[arg(value_name = "JOB", value_parser = Text::new())]
+    pub id: String,
 }
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum Token {
-    /// End the old one and its sessions at once
+    /// Make a new one; the old one and its sessions end at once
+    #[command(after_help = "Example:\n  relabeld token rotate token.read")]
     Rotate {
-        /// Its file's name: token, token.read or token.metrics
+        /// Which one
+        #[arg(value_parser = ["token", "token.read", "token.metrics"])]
         name: String,
     },
 }

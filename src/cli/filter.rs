@@ -1,9 +1,7 @@
-//! Which items, and how: the flags that `count` and `publish` share with the API, and what they say in its words.
-
-use std::path::PathBuf;
+//! Which items, and how: the flags of `count` and `publish`, and what they say in the words of the API.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 /// Puts `value` under `name`, unless there is none.
 pub fn put<T: Into<Value>>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
@@ -24,12 +22,30 @@ fn put_flag(body: &mut Map<String, Value>, name: &str, on: bool) {
 /// A stretch of time. The daemon reads the times, so that all its doors take the same ones.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Span {
-    /// From this time on: RFC 3339, a date, epoch seconds, or a span back from now such as 30d or 6mo
+    /// From this time on: 30d (back from now; also 12h, 6mo), 2026-11-01, 2026-11-01T10:00:00Z, epoch seconds
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Up to, not including, this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
+}
+
+/// The same where the daemon takes the last 30 days unless it is told otherwise.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Recent {
+    /// From this time on: 30d (back from now; also 12h, 6mo), 2026-11-01, 2026-11-01T10:00:00Z, epoch seconds [default: 30d]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Up to, not including, this time [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+}
+
+impl Recent {
+    pub fn put(&self, body: &mut Map<String, Value>) {
+        put(body, "from", self.from.clone());
+        put(body, "until", self.until.clone());
+    }
 }
 
 impl Span {
@@ -43,17 +59,17 @@ impl Span {
 #[command(next_help_heading = "Which items")]
 pub struct Filter {
     #[command(flatten)]
-    pub span: Span,
-    /// conversations, notes, or both
+    pub recent: Recent,
+    /// conversations or notes [default: both]
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]
     pub types: Vec<String>,
-    /// Media of conversations, as voice or chat; leaves notes out
+    /// Conversations of these media, as voice,chat; leaves notes out
     #[arg(long, value_name = "MEDIA,…", value_delimiter = ',')]
     pub media: Vec<String>,
     /// Items that have one of these programs
     #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
     pub programs: Vec<String>,
-    /// Only items that the rules of now have not read yet
+    /// Only items that the rules of now have not read
     #[arg(long)]
     pub stale_only: bool,
 }
@@ -61,8 +77,7 @@ pub struct Filter {
 impl Filter {
     pub fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
-        put(&mut body, "from", self.span.from.clone());
-        put(&mut body, "until", self.span.until.clone());
+        self.recent.put(&mut body);
         put_list(&mut body, "types", &self.types);
         put_list(&mut body, "media", &self.media);
         put_list(&mut body, "programs", &self.programs);
@@ -75,33 +90,26 @@ impl Filter {
 pub struct Publish {
     #[command(flatten)]
     pub filter: Filter,
-    /// The items listed in FILE (CSV with columns kind,id,version, or NDJSON; - is stdin) instead of a filter
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "types", "media"])]
-    pub ids: Option<PathBuf>,
-    /// Publish this draft instead of making a job
-    #[arg(long, value_name = "ID", conflicts_with_all = [
-        "from", "until", "types", "media", "programs", "stale_only", "ids", "keep_when_empty", "name", "description",
-        "priority", "max_per_second", "dry_run", "draft", "split",
-    ])]
-    pub job: Option<String>,
-    /// false: a block where nothing is found any more loses its topics, too
+    /// false: a block where nothing is found any more loses its topics, too [default: true]
     #[arg(long, value_name = "BOOL", help_heading = "How")]
     pub keep_when_empty: Option<bool>,
-    /// Work out all changes and write none; `relabeld apply` makes them
-    #[arg(long, help_heading = "How")]
-    pub dry_run: bool,
     /// Make as many jobs as it takes, where one would be too large
     #[arg(long, help_heading = "How")]
     pub split: bool,
-    /// Make the job, do not start it
-    #[arg(long, conflicts_with = "watch", help_heading = "How")]
-    pub draft: bool,
-    #[command(flatten)]
-    pub traits: Traits,
+    /// What to call it
+    #[arg(long, value_name = "TEXT", help_heading = "How")]
+    pub name: Option<String>,
+    /// What it is for
     #[arg(long, value_name = "TEXT", help_heading = "How")]
     pub description: Option<String>,
-    /// Show its progress until it ends
-    #[arg(long)]
+    /// Among the bulk jobs a higher one gets more of the workers; none starves [default: 50]
+    #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "How")]
+    pub priority: Option<u8>,
+    /// Items a second at most [default: no limit]
+    #[arg(long, value_name = "N", value_parser = speed, help_heading = "How")]
+    pub max_per_second: Option<Value>,
+    /// Show its progress until it ends, and the result
+    #[arg(long, help_heading = "How")]
     pub watch: bool,
 }
 
@@ -109,45 +117,17 @@ impl Publish {
     pub fn body(&self) -> Map<String, Value> {
         let mut body = self.filter.body();
         put(&mut body, "keep_when_empty", self.keep_when_empty);
-        put_flag(&mut body, "dry_run", self.dry_run);
         put_flag(&mut body, "split", self.split);
-        put(&mut body, "publish", self.draft.then_some(false));
-        put(&mut body, "description", self.description.clone());
-        body.extend(self.traits.body());
-        body
-    }
-}
-
-/// What a job has and `set` changes.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "How")]
-#[group(multiple = true)]
-pub struct Traits {
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Among the bulk jobs a higher one gets more of the workers; none starves
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub priority: Option<i64>,
-    /// Items a second at most, or none
-    #[arg(long, value_name = "N|none", value_parser = limit)]
-    pub max_per_second: Option<Value>,
-}
-
-impl Traits {
-    pub fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
         put(&mut body, "name", self.name.clone());
+        put(&mut body, "description", self.description.clone());
         put(&mut body, "priority", self.priority);
         put(&mut body, "max_per_second", self.max_per_second.clone());
         body
     }
 }
 
-/// A number as it was written, so that 5 stays 5; null lifts the limit.
-fn limit(text: &str) -> Result<Value, String> {
-    match serde_json::from_str::<Value>(text) {
-        _ if text == "none" => Ok(Value::Null),
-        Ok(Value::Number(n)) if n.as_f64().is_some_and(|n| n > 0.0) => Ok(Value::Number(n)),
-        _ => Err("a number above 0, or none".to_owned()),
-    }
+/// A number as it was written, so that 5 stays 5.
+fn speed(text: &str) -> Result<Value, String> {
+    let number = serde_json::from_str::<Number>(text).ok().filter(|n| n.as_f64().is_some_and(|n| n > 0.0));
+    number.map(Value::Number).ok_or_else(|| "a number above 0".to_owned())
 }

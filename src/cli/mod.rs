@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::json;
 
 use self::args::{Catalogue, Relabel};
 use self::command::{Cli, Command, Global, Token, When};
@@ -68,10 +67,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Catalogue(Catalogue::Show { revision }) => catalogue::show(&on()?, revision),
         Command::Catalogue(Catalogue::Test(phrase)) => catalogue::test(&on()?, phrase.body()),
         Command::Count(filter) => items::count_items(&on()?, filter.body()),
-        Command::Publish(args) => match &args.job {
-            Some(draft) => jobs::publish_draft(&on()?, draft, args.watch),
-            None => jobs::publish(&on()?, args.body(), args.ids.as_deref(), args.watch),
-        },
+        Command::Publish(args) => jobs::publish(&on()?, args.body(), args.watch),
         Command::Relabel(Relabel::Conversation { id, watch }) => {
             jobs::relabel(&on()?, "conversation", &id, None, watch)
         }
@@ -84,28 +80,21 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
 
         Command::Jobs { state, limit, cursor } => {
             let limit = limit.map(|n| n.to_string()).unwrap_or_default();
-            let (state, cursor) = (state.unwrap_or_default(), cursor.unwrap_or_default());
+            let cursor = cursor.map(|n| n.to_string()).unwrap_or_default();
+            let state = state.unwrap_or_default();
             jobs::list(&on()?, &[("state", &state), ("limit", &limit), ("cursor", &cursor)])
         }
-        Command::Show { job } => jobs::show(&on()?, &job),
-        Command::Watch { job } => watch::run(&on()?, &[job]),
-        Command::Pause { job } => jobs::control(&on()?, &job, "pause"),
-        Command::Resume { job } => jobs::control(&on()?, &job, "resume"),
-        Command::Cancel { job } => jobs::control(&on()?, &job, "cancel"),
-        Command::Retry { job, no_topics_detected, watch } => {
-            let body = if no_topics_detected { json!({"no_topics_detected": true}) } else { json!({}) };
-            jobs::derive(&on()?, &job, "retry", &body, watch)
-        }
-        Command::Revert { job, watch } => jobs::derive(&on()?, &job, "revert", &json!({}), watch),
-        Command::Apply { job, watch } => jobs::derive(&on()?, &job, "apply", &json!({}), watch),
-        Command::Delete { job } => jobs::delete(&on()?, &job),
-        Command::Set { job, traits } => jobs::set(&on()?, &job, traits.body()),
+        Command::Show(job) => jobs::show(&on()?, &job.id),
+        Command::Watch(job) => watch::run(&on()?, &[job.id]),
+        Command::Pause(job) => jobs::control(&on()?, &job.id, "pause"),
+        Command::Resume(job) => jobs::control(&on()?, &job.id, "resume"),
+        Command::Cancel(job) => jobs::control(&on()?, &job.id, "cancel"),
         Command::Items { job, download } => {
-            jobs::download(&on()?, &job, "items", download.format(json), &[], download.output.as_ref())
+            jobs::download(&on()?, &job.id, "items", download.form(json), &[], download.output.as_ref())
         }
         Command::Changes { job, change, download } => {
             let query = [("change", change.as_deref().unwrap_or_default())];
-            jobs::download(&on()?, &job, "labels", download.format(json), &query, download.output.as_ref())
+            jobs::download(&on()?, &job.id, "labels", download.form(json), &query, download.output.as_ref())
         }
 
         Command::Labels(args) => {
@@ -113,7 +102,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
             let (programs, topics) = (args.programs.join(","), args.topics.join(","));
             let since = args.since.map(|n| n.to_string()).unwrap_or_default();
             let query = [from, until, ("programs", &programs), ("topics", &topics), ("since", &since)];
-            items::labels(&on()?, args.download.format(json), &query, args.download.output.as_ref())
+            items::labels(&on()?, args.download.form(json), &query, args.download.output.as_ref())
         }
         Command::Topics(span) => items::topics(&on()?, &span.query()),
         Command::Status => status::show(&on()?),

@@ -15,7 +15,6 @@ fn body(line: &str) -> Value {
     match parse(line).unwrap().command {
         Command::Publish(args) => Value::Object(args.body()),
         Command::Count(filter) => Value::Object(filter.body()),
-        Command::Set { traits, .. } => Value::Object(traits.body()),
         other => panic!("{other:?} has no body"),
     }
 }
@@ -51,11 +50,16 @@ fn what_cannot_be_meant_exits_2() {
         "publish --max-per-second fast",
         "publish --max-per-second 0",
         "publish --keep-when-empty perhaps",
-        "publish --job 7 --from 3d",
-        "publish --ids f --from 3d",
-        "publish --draft --watch",
+        "publish --max-per-second none",
+        "publish --priority 0",
+        "publish --priority 101",
+        "publish --dry-run",
+        "labels --since 3 --from 3d",
+        "jobs --state done",
+        "jobs --limit 0",
+        "token rotate admin",
         "catalogue test p --strictness 101",
-        "set 7",
+        "catalogue test p --limit 0",
         "serve --workers many",
         "serve --listen localhost",
         "serve --data-dir= --workers 1",
@@ -78,12 +82,11 @@ fn lists_are_comma_separated_or_repeated_and_nothing_unsaid_is_sent() {
             "keep_when_empty": false, "split": true})
     );
     assert_eq!(
-        body("publish --draft --dry-run --priority -3"),
-        json!({"publish": false, "dry_run": true, "priority": -3})
+        body("publish --priority 3 --max-per-second 5 --name x --description y"),
+        json!({"priority": 3, "max_per_second": 5, "name": "x", "description": "y"})
     );
+    assert_eq!(body("publish --max-per-second 0.5"), json!({"max_per_second": 0.5}));
     assert_eq!(body("count --media voice --until 2026-01-01"), json!({"media": ["voice"], "until": "2026-01-01"}));
-    assert_eq!(body("set 7 --max-per-second 5"), json!({"max_per_second": 5}));
-    assert_eq!(body("set 7 --max-per-second none --name x"), json!({"max_per_second": null, "name": "x"}));
 }
 
 #[test]
@@ -119,4 +122,29 @@ fn a_flag_wins_over_the_environment() {
     assert!(options("status").json && options("status").place.token_file.is_none());
     assert_eq!(options("status --url http://flag").place.url.as_deref(), Some("http://flag"));
     assert_eq!(options("status --data-dir /d").place.url, None);
+}
+
+#[test]
+fn ids_are_not_empty() {
+    for words in [["show", ""].as_slice(), &["item", "note", ""], &["relabel", "conversation", ""]] {
+        let line = std::iter::once("relabeld").chain(words.iter().copied());
+        assert_eq!(Cli::try_parse_from(line).unwrap_err().exit_code(), 2, "{words:?}");
+    }
+}
+
+/// Who reads only the list of flags must understand each.
+#[test]
+fn everything_that_can_be_typed_is_explained() {
+    fn look(command: &clap::Command, path: &str, faults: &mut Vec<String>) {
+        let name = format!("{path} {}", command.get_name());
+        if command.get_about().is_none() {
+            faults.push(name.clone());
+        }
+        let mute = command.get_arguments().filter(|arg| arg.get_help().is_none());
+        faults.extend(mute.map(|arg| format!("{name} {}", arg.get_id())));
+        command.get_subcommands().for_each(|sub| look(sub, &name, faults));
+    }
+    let mut faults = Vec::new();
+    look(&Cli::command(), "", &mut faults);
+    assert_eq!(faults, Vec::<String>::new());
 }

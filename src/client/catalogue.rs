@@ -84,8 +84,9 @@ pub fn test(session: &Session, body: Map<String, Value>) -> Result<(), Error> {
     })?;
     if !session.out.json {
         let matches = rows(&answer.value, "/matches").len();
+        let matches = if matches == 1 { "1 match".to_owned() } else { format!("{matches} matches") };
         let read = grouped(count(&answer.value, "/read"));
-        session.out.note(&format!("{matches} matches in {read} items read"));
+        session.out.note(&format!("{matches} in {read} items read"));
     }
     Ok(())
 }

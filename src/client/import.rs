@@ -69,21 +69,55 @@ impl Sum {
 }
 
 pub fn run(session: &Session, files: &[PathBuf], strict: bool) -> Result<(), Error> {
+    present(files)?;
+    admitted(session)?;
     let mut sum = Sum::default();
-    let done = files.iter().try_for_each(|file| match strict {
-        true => whole(session, file, &mut sum),
-        false => in_batches(session, file, &mut sum),
-    });
-    report(session, &sum, done.is_ok())?;
-    done?;
+    let mut rest = files.iter();
+    while let Some(file) = rest.next() {
+        let done = match strict {
+            true => whole(session, file, &mut sum),
+            false => in_batches(session, file, &mut sum),
+        };
+        let barred = strict && sum.bad() > 0;
+        if (done.is_err() || barred) && !rest.as_slice().is_empty() {
+            let names: Vec<_> = rest.as_slice().iter().map(|file| clean(&file.display().to_string())).collect();
+            session.out.note(&format!("not begun: {}", names.join(", ")));
+        }
+        if barred {
+            break;
+        }
+        if let Err(error) = done {
+            report(session, &sum, false)?;
+            return Err(error);
+        }
+    }
+    report(session, &sum, true)?;
     match sum.bad() {
         0 => Ok(()),
+        bad if strict => Err(Error::Failed(format!(
+            "{} bad lines, so nothing of that file was imported (--strict). Mend them and import it again",
+            grouped(bad)
+        ))),
         bad => Err(Error::Failed(format!(
             "{} of {} lines are bad; the others are stored. Mend those lines and import the file again: repeating is safe",
             grouped(bad),
             grouped(sum.lines)
         ))),
     }
+}
+
+/// Finds a mistyped name before anything is sent. Not by opening: what a pipe holds can be read once only.
+fn present(files: &[PathBuf]) -> Result<(), Error> {
+    for file in files.iter().filter(|file| file.as_os_str() != "-") {
+        let about = std::fs::metadata(file);
+        let directory = about.as_ref().is_ok_and(|about| about.is_dir());
+        let wrong = about.err().or_else(|| directory.then(|| io::ErrorKind::IsADirectory.into()));
+        if let Some(error) = wrong {
+            let name = file.display();
+            return Err(Error::Failed(format!("cannot read {name}: {error}\nnothing was imported")));
+        }
+    }
+    Ok(())
 }
 
 fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
@@ -98,7 +132,7 @@ fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
     if sum.bad() > sum.errors.len().min(ERRORS_SHOWN) as u64 {
         out.note(&format!("… {} bad lines in all; --json lists the first 1,000", grouped(sum.bad())));
     }
-    if !whole && sum.lines == 0 {
+    if sum.lines == 0 && (!whole || sum.bad() > 0) {
         return Ok(());
     }
     let mut table =
@@ -110,9 +144,10 @@ fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
 fn in_batches(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
     let name = file.display().to_string();
     let unread = |e: &io::Error, after: u64| {
-        Error::Failed(format!(
-            "cannot read {name} beyond line {after}: {e}\nstored through line {after}; repeating is safe"
-        ))
+        Error::Failed(match after {
+            0 => format!("cannot read {name}: {e}\nnothing of it was imported"),
+            _ => format!("cannot read {name} beyond line {after}: {e}\nstored through line {after}; repeating is safe"),
+        })
     };
     let (input, size) = open(file).map_err(|e| Error::Failed(format!("cannot read {name}: {e}")))?;
     let bar = bar(session, &name, size);
@@ -165,7 +200,6 @@ fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
     let name = file.display().to_string();
     let unread = |e: &io::Error| Error::Failed(format!("cannot read {name}: {e}\nnothing of it was imported"));
     let (input, size) = open(file).map_err(|e| unread(&e))?;
-    admitted(session)?;
     let bar = bar(session, &name, size);
     let mut input = Watched { input: lines(bar.wrap_read(input)).map_err(|e| unread(&e))?, failure: None };
     let sent = session.daemon.call(Method::POST, ITEMS, &STRICT, Payload::Stream(&mut input));
@@ -180,11 +214,11 @@ fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
             sum.lines += count(&answer.value, "/last_line");
             Ok(())
         }
-        Err(Error::Refused(problem)) if problem.has_places() => Err(Error::Stopped {
-            // Bad lines are a failed import, in strict mode as in the other.
-            code: 1,
-            why: format!("{name}: nothing was imported (--strict)\n{problem}"),
-        }),
+        // Bad lines are told as those of a lenient import are.
+        Err(Error::Refused(problem)) if problem.has_places() => {
+            sum.add(&name, 1, problem.document());
+            Ok(())
+        }
         Err(Error::Lost(why)) => Err(Error::Lost(format!(
             "{}\nrun the same command again, repeating is safe",
             why.lines().next().unwrap_or_default()
@@ -193,8 +227,8 @@ fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
     }
 }
 
-/// Asks with no lines whether we may import at all. A refusal in the middle of gigabytes can be lost with the
-/// connection, and would then look like a daemon that died.
+/// Asks with no lines whether we may import at all. Empty input must not hide that there is no daemon, and a refusal in
+/// the middle of gigabytes can be lost with the connection, and would then look like a daemon that died.
 fn admitted(session: &Session) -> Result<(), Error> {
     match session.daemon.call(Method::POST, ITEMS, &STRICT, Payload::Lines(b"")) {
         Err(Error::Refused(problem)) if !matches!(problem.status, 401 | 403 | 503 | 507) => Ok(()),
@@ -258,7 +292,7 @@ mod tests {
         let lost = stopped(Error::Lost("gone".into()), "f", 2000, &batch);
         assert!(lost.to_string().contains("stored through line 2000 of f; run the same command again"), "{lost}");
         assert_eq!(lost.exit_code(), 4);
-        let full = stopped(Error::Refused(Problem::read(507, "{}")), "f", 2000, &batch);
+        let full = stopped(Error::Refused(Problem::read(ITEMS, 507, "{}")), "f", 2000, &batch);
         assert!(full.to_string().contains("lines 2001 to 2010 of f were refused"), "{full}");
         assert_eq!(full.exit_code(), 5);
     }

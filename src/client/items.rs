@@ -8,7 +8,7 @@ use ureq::http::Method;
 
 use super::Session;
 use super::call::{Payload, Query, segment};
-use super::jobs::save;
+use super::download::{Form, save};
 use super::problem::Error;
 use super::render::{Paint, Table, pairs};
 use super::view::{cell, clean, count, grouped, rows, tallies, text, time};
@@ -148,8 +148,8 @@ pub fn topics(session: &Session, query: Query) -> Result<(), Error> {
 }
 
 /// All labels that stand, or with `since` all changes after a change number.
-pub fn labels(session: &Session, format: &str, query: Query, to: Option<&PathBuf>) -> Result<(), Error> {
-    save(session, &format!("/api/v1/labels.{format}"), query, to)
+pub fn labels(session: &Session, form: Form, query: Query, to: Option<&PathBuf>) -> Result<(), Error> {
+    save(session, "/api/v1/labels", form, query, to)
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! Jobs: making them, showing them, steering them, and downloading what they did.
+//! Jobs: making them, showing them, steering them, and what they did.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::call::{Answer, Payload, Query, segment};
+use super::download::{Form, save};
 use super::problem::Error;
-use super::render::{Paint, Table, pairs, write_error};
-use super::view::{cell, count, grouped, rows, span, tally_line, text, time};
-use super::{Session, ids, watch};
+use super::render::{Paint, Table, pairs};
+use super::view::{age, cell, count, grouped, number, rows, span, tally_line, text, time};
+use super::{Session, watch};
 
 const JOBS: &str = "/api/v1/jobs";
 
@@ -19,19 +19,9 @@ fn path(id: &str) -> String {
     format!("{JOBS}/{}", segment(id))
 }
 
-/// Makes a job of `body`; `ids` is a file with the items of a list.
-pub fn publish(session: &Session, mut body: Map<String, Value>, list: Option<&Path>, watch: bool) -> Result<(), Error> {
-    if let Some(file) = list {
-        body.insert("kind".to_owned(), json!("list"));
-        body.insert("ids".to_owned(), ids::read(file)?);
-    }
+/// Makes a job of `body`.
+pub fn publish(session: &Session, body: Map<String, Value>, watch: bool) -> Result<(), Error> {
     let made = session.daemon.post(JOBS, &Value::Object(body))?;
-    after(session, &made, watch)
-}
-
-/// Publishes a draft.
-pub fn publish_draft(session: &Session, id: &str, watch: bool) -> Result<(), Error> {
-    let made = session.daemon.call(Method::POST, &format!("{}/publish", path(id)), &[], Payload::Nothing)?;
     after(session, &made, watch)
 }
 
@@ -42,12 +32,6 @@ pub fn relabel(session: &Session, kind: &str, id: &str, version: Option<i64>, wa
         item["version"] = json!(version);
     }
     let made = session.daemon.post(JOBS, &json!({"kind": "single", "ids": [item]}))?;
-    after(session, &made, watch)
-}
-
-/// `retry`, `revert` and `apply` make a new job of an old one.
-pub fn derive(session: &Session, id: &str, verb: &str, body: &Value, watch: bool) -> Result<(), Error> {
-    let made = session.daemon.post(&format!("{}/{verb}", path(id)), body)?;
     after(session, &made, watch)
 }
 
@@ -71,10 +55,8 @@ fn after(session: &Session, made: &Answer, watching: bool) -> Result<(), Error> 
     if group.len() > 1 {
         session.out.note(&format!("split into jobs {}; control of job {id} is control of all", group.join(", ")));
     }
-    match text(&made.value, "/state").as_str() {
-        "draft" => session.out.note(&format!("a draft: `relabeld publish --job {id}` publishes it")),
-        _ if watch::ended(&made.value) => {}
-        _ => session.out.note(&format!("`relabeld watch {id}` shows its progress")),
+    if !watch::ended(&made.value) {
+        session.out.note(&format!("`relabeld watch {id}` shows its progress"));
     }
     Ok(())
 }
@@ -92,21 +74,21 @@ pub fn list(session: &Session, query: Query) -> Result<(), Error> {
     let paint = session.out.paint;
     session.out.answer(&answer, || {
         let mut table =
-            Table::new(&["ID", "STATE", "KIND", "NAME", ">DONE", ">FAILED", ">TOTAL", ">ADDED", ">REMOVED", "CREATED"]);
+            Table::new(&["ID", "STATE", "KIND", "NAME", ">DONE", ">FAILED", ">TOTAL", ">ADDED", ">REMOVED", ">AGE"]);
+        let now = Timestamp::now();
         for job in rows(&answer.value, "/jobs") {
             let number = |pointer: &str| grouped(count(job, pointer));
-            let dry = if job["dry_run"] == json!(true) { " (dry run)" } else { "" };
             table.row(vec![
                 cell(job, "/id"),
                 paint.state(&cell(job, "/state")),
-                format!("{}{dry}", cell(job, "/kind")),
+                cell(job, "/kind"),
                 cell(job, "/name"),
                 number("/counts/done"),
                 number("/counts/failed"),
                 job.pointer("/counts/total").and_then(Value::as_u64).map_or("-".to_owned(), grouped),
                 number("/labels/added"),
                 number("/labels/removed"),
-                time(job, "/created_at"),
+                age(job, "/created_at", now),
             ]);
         }
         table.show(paint)
@@ -142,13 +124,6 @@ pub fn shown_together(session: &Session, jobs: &[Answer], human: impl Fn(&Answer
 pub fn details(job: &Answer, paint: Paint) -> String {
     let job = &job.value;
     let times = |name: &str| time(job, &format!("/{name}"));
-    let yes = |name: &str| if job[name] == json!(true) { "yes".to_owned() } else { String::new() };
-    let filter: Vec<String> = ["from", "until", "types", "media", "programs", "stale_only", "keep_when_empty"]
-        .iter()
-        .map(|name| (name, text(job, &format!("/filter/{name}"))))
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
     pairs(
         &[
             ("job", paint.bold(&cell(job, "/id"))),
@@ -156,8 +131,7 @@ pub fn details(job: &Answer, paint: Paint) -> String {
             ("kind", cell(job, "/kind")),
             ("name", cell(job, "/name")),
             ("description", cell(job, "/description")),
-            ("dry run", yes("dry_run")),
-            ("filter", filter.join(", ")),
+            ("filter", filter(job)),
             ("empty because", cell(job, "/empty_because")),
             ("error", cell(job, "/error")),
             ("items", counts(job)),
@@ -169,7 +143,7 @@ pub fn details(job: &Answer, paint: Paint) -> String {
             ("place in the queue", cell(job, "/queue_position")),
             ("lane", cell(job, "/lane")),
             ("priority", cell(job, "/priority")),
-            ("max per second", cell(job, "/max_per_second")),
+            ("max per second", number(job, "/max_per_second")),
             ("catalogue revision", cell(job, "/catalogue_revision")),
             ("made from job", cell(job, "/parent_job")),
             ("made by", cell(job, "/created_by")),
@@ -182,7 +156,19 @@ pub fn details(job: &Answer, paint: Paint) -> String {
     )
 }
 
-/// `5 000: done 4 998, failed 2`
+/// `from 2026-11-01 00:00:00Z, until …, programs billing, stale_only`: what selects, without the defaults.
+fn filter(job: &Value) -> String {
+    let field = |name: &str| format!("/filter/{name}");
+    let named = |name: &'static str, value: String| (!matches!(&*value, "" | "-")).then(|| format!("{name} {value}"));
+    let said = |name: &'static str, value: bool| (job["filter"][name] == json!(value)).then_some(name);
+    let times = ["from", "until"].map(|name| named(name, time(job, &field(name))));
+    let lists = ["types", "media", "programs"].map(|name| named(name, text(job, &field(name))));
+    let stale = said("stale_only", true).map(str::to_owned);
+    let clears = said("keep_when_empty", false).map(|name| format!("{name} false"));
+    times.into_iter().chain(lists).chain([stale, clears]).flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `5,000: done 4,998, failed 2`
 fn counts(job: &Value) -> String {
     let mut counts = job["counts"].clone();
     let total = counts.as_object_mut().and_then(|counts| counts.remove("total"));
@@ -193,55 +179,16 @@ fn counts(job: &Value) -> String {
     }
 }
 
-pub fn set(session: &Session, id: &str, changes: Map<String, Value>) -> Result<(), Error> {
-    let job = session.daemon.call(Method::PATCH, &path(id), &[], Payload::Json(&Value::Object(changes)))?;
-    session.out.answer(&job, || details(&job, session.out.paint))
-}
-
-pub fn delete(session: &Session, id: &str) -> Result<(), Error> {
-    let answer = session.daemon.call(Method::DELETE, &path(id), &[], Payload::Nothing)?;
-    session.out.answer(&answer, || format!("job {id} and its history are deleted; the labels it set stay"))
-}
-
 /// What one of a job's two downloads holds: `items`, or `labels`, its changes.
 pub fn download(
     session: &Session,
     id: &str,
     what: &str,
-    format: &str,
+    form: Form,
     query: Query,
     to: Option<&PathBuf>,
 ) -> Result<(), Error> {
-    save(session, &format!("{}/{what}.{format}", path(id)), query, to)
-}
-
-/// Copies a download to stdout, or to a file that is there only when it is whole.
-pub fn save(session: &Session, path: &str, query: Query, to: Option<&PathBuf>) -> Result<(), Error> {
-    let Some(file) = to.filter(|file| file.as_os_str() != "-") else {
-        let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-        return session.daemon.copy(path, query, &mut stdout, "the output");
-    };
-    let name = file.display().to_string();
-    // What exists and is no plain file, as /dev/null or a named pipe, must be written into and not replaced.
-    if fs::metadata(file).is_ok_and(|about| !about.is_file()) {
-        let mut out = File::options().write(true).open(file).map_err(|e| write_error(&name, &e))?;
-        return session.daemon.copy(path, query, &mut out, &name);
-    }
-    let mut part = file.clone().into_os_string();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let saved = File::create(&part).map_err(|e| write_error(&name, &e)).and_then(|out| {
-        let mut out = BufWriter::new(out);
-        session.daemon.copy(path, query, &mut out, &name)?;
-        out.flush().and_then(|()| fs::rename(&part, file)).map_err(|e| write_error(&name, &e))
-    });
-    if saved.is_err() {
-        // Best effort: what is reported is why the download failed.
-        let _ = fs::remove_file(&part);
-    }
-    saved?;
-    session.out.note(&format!("written to {name}"));
-    Ok(())
+    save(session, &format!("{}/{what}", path(id)), form, query, to)
 }
 
 #[cfg(test)]
@@ -251,11 +198,11 @@ mod tests {
     #[test]
     fn a_job_is_shown_without_what_it_does_not_have() {
         let value = json!({"id": "7", "state": "running", "kind": "range", "name": null, "dry_run": false,
-            "filter": {"from": "2026-11-01T00:00:00.000Z", "media": null, "stale_only": true},
+            "filter": {"from": "2026-11-01T00:00:00.000Z", "media": [], "stale_only": true, "keep_when_empty": true},
             "counts": {"total": 1200, "done": 1000, "pending": 200, "failed": 0}, "outcomes": {"changed": 1000}});
         let shown = details(&Answer { text: String::new(), value }, Paint(false));
-        assert!(shown.contains("items     1\u{a0}200: done 1\u{a0}000, pending 200"), "{shown}");
-        assert!(shown.contains("filter    from 2026-11-01T00:00:00.000Z, stale_only true"), "{shown}");
+        assert!(shown.contains("items     1,200: done 1,000, pending 200"), "{shown}");
+        assert!(shown.contains("filter    from 2026-11-01 00:00:00Z, stale_only\n"), "{shown}");
         assert!(!shown.contains("name") && !shown.contains("failed"), "{shown}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::view::{clean, text};
+use super::view::{clean, rows, text};
 
 /// How many places of one refusal are shown; a catalogue can have hundreds.
 const PLACES_SHOWN: usize = 50;
@@ -71,31 +71,20 @@ impl std::error::Error for Error {}
 pub struct Problem {
     pub status: u16,
     pub code: String,
-    title: String,
-    detail: String,
-    /// One line a place: where, and what is wrong there.
-    places: Vec<String>,
-    /// Places beyond those kept.
-    more: usize,
+    /// The path that was asked: what to do about a refusal depends on it.
+    asked: String,
+    document: Value,
 }
 
 impl Problem {
-    pub fn read(status: u16, body: &str) -> Problem {
-        let value: Value = serde_json::from_str(body).unwrap_or(Value::Null);
-        let errors = value.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let title = match text(&value, "/title") {
-            // Not ours, then: what another server wrote in HTML helps nobody on a terminal.
-            title if title.is_empty() => format!("the answer was HTTP status {status}"),
-            title => title,
-        };
-        Problem {
-            status,
-            code: text(&value, "/code"),
-            title,
-            detail: text(&value, "/detail"),
-            places: errors.iter().take(PLACES_SHOWN).map(place).collect(),
-            more: errors.len().saturating_sub(PLACES_SHOWN),
-        }
+    pub fn read(asked: &str, status: u16, body: &str) -> Problem {
+        let document: Value = serde_json::from_str(body).unwrap_or(Value::Null);
+        Problem { status, code: text(&document, "/code"), asked: asked.to_owned(), document }
+    }
+
+    /// All that the daemon said.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     pub fn exit_code(&self) -> u8 {
@@ -109,7 +98,19 @@ impl Problem {
 
     /// Whether it names the lines or places that are wrong.
     pub fn has_places(&self) -> bool {
-        !self.places.is_empty()
+        !rows(&self.document, "/errors").is_empty()
+    }
+
+    fn not_found(&self) -> Option<&'static str> {
+        let below = |path: &str| self.asked.starts_with(path);
+        Some(match () {
+            () if below("/api/v1/jobs/") => "`relabeld jobs` lists the jobs",
+            () if below("/api/v1/items/") || self.asked == "/api/v1/jobs" => {
+                "ids are case-sensitive; `relabeld import` brings items in"
+            }
+            () if below("/api/v1/catalogue") => "`relabeld catalogue show` shows the current one",
+            () => return None,
+        })
     }
 
     /// What to do next, where that follows from the code alone.
@@ -120,7 +121,10 @@ impl Problem {
                  its tokens are readable by the daemon's user only (sudo may be needed)"
             }
             ("forbidden", _) => "this token may only read; use the file `token` of the daemon's data directory",
-            ("not_found", _) => "ids are case-sensitive; `relabeld jobs` lists the jobs",
+            ("not_found", _) => return self.not_found(),
+            ("conflict", _) if text(&self.document, "/detail").contains("allow_remove") => {
+                "add --allow-remove if that is meant"
+            }
             ("stale_version", _) => "`relabeld item note ID` shows the version that is stored",
             ("history_pruned", _) => "the job's history is past retention_days and cannot be brought back",
             ("too_many_items", _) => "add --split to make several jobs of it, or narrow --from, --until and --programs",
@@ -137,16 +141,21 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.detail.is_empty(), self.detail.starts_with(&self.title)) {
-            (true, _) => f.write_str(&self.title)?,
-            (_, true) => f.write_str(&self.detail)?,
-            _ => write!(f, "{}: {}", self.title, self.detail)?,
+        let detail = text(&self.document, "/detail");
+        match text(&self.document, "/title") {
+            // Not ours, then: what another server wrote in HTML helps nobody on a terminal.
+            title if title.is_empty() => write!(f, "the answer was HTTP status {}", self.status)?,
+            title if detail.is_empty() => f.write_str(&title)?,
+            title if detail.starts_with(&title) => f.write_str(&detail)?,
+            title => write!(f, "{}: {detail}", title.trim_end_matches('?'))?,
         }
-        for place in &self.places {
+        let places: Vec<String> = rows(&self.document, "/errors").iter().map(place).collect();
+        // A single fault may be the detail already.
+        for place in places.iter().filter(|place| **place != detail).take(PLACES_SHOWN) {
             write!(f, "\n  {place}")?;
         }
-        if self.more > 0 {
-            write!(f, "\n  … and {} more", self.more)?;
+        if places.len() > PLACES_SHOWN {
+            write!(f, "\n  … and {} more", places.len() - PLACES_SHOWN)?;
         }
         match self.advice() {
             Some(advice) => write!(f, "\n{advice}"),
@@ -190,7 +199,7 @@ mod tests {
             (507, 5),
         ];
         for (status, code) in codes {
-            assert_eq!(Error::Refused(Problem::read(status, "{}")).exit_code(), code, "{status}");
+            assert_eq!(Error::Refused(Problem::read("/", status, "{}")).exit_code(), code, "{status}");
         }
         assert_eq!(Error::Usage(String::new()).exit_code(), 2);
         assert_eq!(Error::Lost(String::new()).exit_code(), 4);
@@ -201,7 +210,7 @@ mod tests {
     fn a_problem_is_shown_with_its_places_and_the_next_step() {
         let body = r#"{"title":"Too many items","detail":"300000 of 250000","code":"too_many_items",
             "errors":[{"place":"topics[0]","what":"no phrases"},{"line":7,"error":"not JSON"}]}"#;
-        let shown = Problem::read(422, body).to_string();
+        let shown = Problem::read("/api/v1/jobs", 422, body).to_string();
         assert!(
             shown.starts_with("Too many items: 300000 of 250000\n  topics[0]: no phrases\n  line 7: not JSON\n"),
             "{shown}"
@@ -210,8 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_found_decides_what_to_try_next() {
+        let body = r#"{"title":"Not found","detail":"7 not found","code":"not_found"}"#;
+        let shown = |asked| Problem::read(asked, 404, body).to_string();
+        assert_eq!(shown("/api/v1/jobs/7"), "Not found: 7 not found\n`relabeld jobs` lists the jobs");
+        assert!(shown("/api/v1/items/note/7").contains("case-sensitive"));
+        assert_eq!(shown("/else"), "Not found: 7 not found");
+    }
+
+    #[test]
     fn an_answer_that_is_no_problem_document_is_still_explained() {
-        let shown = Problem::read(502, "<html>\u{1b}[31mbad gateway</html>").to_string();
+        let shown = Problem::read("/", 502, "<html>\u{1b}[31mbad gateway</html>").to_string();
         assert_eq!(shown, "the answer was HTTP status 502");
     }
 }

@@ -189,11 +189,14 @@ pub fn pairs(pairs: &[(&str, String)], paint: Paint) -> String {
     shown().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// None when stdout is no terminal: what a file or pipe takes is never cut.
+/// What COLUMNS says, else what the terminal does. None when stdout is none: what a file or pipe takes is never cut.
 fn terminal_width() -> Option<usize> {
     let term = Term::stdout();
-    let columns = term.is_term().then(|| term.size_checked()).flatten()?.1;
-    Some(usize::from(columns)).filter(|&columns| columns > 0)
+    if !term.is_term() {
+        return None;
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(|| Some(usize::from(term.size_checked()?.1))).filter(|&columns| columns > 0)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ mod tests {
             "queue": {"live": {"pending": 0, "running": 0}, "bulk": {"pending": 1000, "running": 64}}, "jobs": {"running": 1},
             "database_bytes": 1048576});
         let shown = details(&status, Paint(false));
-        assert!(shown.contains("bulk lane  1\u{a0}000 pending, 64 running"), "{shown}");
+        assert!(shown.contains("bulk lane  1,000 pending, 64 running"), "{shown}");
         assert!(shown.contains("up for     1h 1m") && !shown.contains("held"), "{shown}");
         assert!(details(&json!({"held": "storage_full"}), Paint(false)).contains("storage_full"));
     }

@@ -93,17 +93,37 @@ pub fn span(seconds: f64) -> String {
     }
 }
 
-/// A count in groups of three: `1 250 000` cannot be misread, and no locale takes it for a fraction.
+/// A count in groups of three: `1,250,000`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{a0}');
+            out.push(',');
         }
         out.push(digit);
     }
     out
+}
+
+/// A number as it was meant: 200, not 200.0.
+pub fn number(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_f64).map(|n| n.to_string()).unwrap_or_default()
+}
+
+/// How long ago something was, in its largest unit: `5m`.
+pub fn age(value: &Value, pointer: &str, now: Timestamp) -> String {
+    let stamp = cell(value, pointer);
+    match stamp.parse::<Timestamp>() {
+        // A clock that is a little behind the daemon's makes no negative age.
+        Ok(at) => match now.as_second().saturating_sub(at.as_second()).max(0) {
+            s @ 0..60 => format!("{s}s"),
+            s @ 60..3_600 => format!("{}m", s / 60),
+            s @ 3_600..172_800 => format!("{}h", s / 3_600),
+            s => format!("{}d", s / 86_400),
+        },
+        Err(_) => stamp,
+    }
 }
 
 /// A size in the largest binary unit that leaves a whole number before the point.
@@ -178,8 +198,18 @@ mod tests {
         assert_eq!(cell(&job, "/counts/total"), "-");
         assert_eq!(tally_line(&job, "/outcomes"), "gone 40, changed 3");
         assert_eq!(time(&job, "/at"), "2026-11-01 10:00:00Z");
-        assert_eq!(grouped(count(&job, "/counts/done")), "1\u{a0}250\u{a0}000");
+        assert_eq!(grouped(count(&job, "/counts/done")), "1,250,000");
         assert_eq!((span(59.6), span(7_500.0), span(-1.0)), ("1m 0s".into(), "2h 5m".into(), "0s".into()));
+    }
+
+    #[test]
+    fn an_age_has_one_unit_and_is_never_negative() {
+        let ages = |seconds: i64| {
+            let now = "2026-11-01T10:00:00Z".parse::<Timestamp>().unwrap();
+            let at = Timestamp::from_second(now.as_second() - seconds).unwrap();
+            age(&json!({"at": at.to_string()}), "/at", now)
+        };
+        assert_eq!([-5, 59, 3_599, 86_400, 172_800].map(ages), ["0s", "59s", "59m", "24h", "2d"]);
     }
 
     #[test]

@@ -21,10 +21,14 @@ const NO_TOPICS: &str = "/reasons/no_topics_detected";
 
 /// Watches the jobs one after the other, shows what became of them, and fails if one of them did.
 pub fn run(session: &Session, ids: &[String]) -> Result<(), Error> {
-    // The default of SIGINT ends us and touches nothing else, so it is said beforehand.
-    session.out.note("Ctrl-C ends the watching and leaves the job running");
     let jobs = ids.iter().map(|id| follow(session, id)).collect::<Result<Vec<_>, _>>()?;
     shown_together(session, &jobs, |job| details(job, session.out.paint))?;
+    for job in jobs
+        .iter()
+        .filter(|job| ["added", "removed", "updated"].iter().any(|c| count(&job.value, &format!("/labels/{c}")) > 0))
+    {
+        session.out.note(&format!("`relabeld changes {}` lists what it changed", text(&job.value, "/id")));
+    }
     jobs.iter().try_for_each(|job| verdict(&job.value))
 }
 
@@ -35,19 +39,11 @@ pub fn follow(session: &Session, id: &str) -> Result<Answer, Error> {
     let mut face = Face::new(session);
     loop {
         match poll.turn(session, Instant::now())? {
-            Seen::Job(job) if text(&job.value, "/state") == "draft" => {
+            Seen::Job(job) if ended(&job.value) => {
                 face.clear();
-                return Err(Error::Failed(format!(
-                    "job {id} is a draft and will not end; publish it with `relabeld publish --job {id} --watch`"
-                )));
+                return Ok(job);
             }
-            Seen::Job(job) => {
-                face.show(&job.value, Instant::now());
-                if ended(&job.value) {
-                    face.clear();
-                    return Ok(job);
-                }
-            }
+            Seen::Job(job) => face.show(&job.value, Instant::now()),
             Seen::Gone => face.say("the daemon does not answer; trying again for a minute"),
             Seen::Back => face.say("the daemon is back"),
             Seen::Nothing => {}
@@ -63,18 +59,23 @@ pub fn ended(job: &Value) -> bool {
 /// An error when the job ended otherwise than it should: `no_topics_detected` is an answer, not a fault.
 fn verdict(job: &Value) -> Result<(), Error> {
     let id = text(job, "/id");
-    let errors = count(job, "/counts/failed").saturating_sub(count(job, NO_TOPICS));
+    let errors = errors(job);
     let quarantined = count(job, "/counts/quarantined");
     match text(job, "/state").as_str() {
         "cancelled" => Err(Error::Failed(format!("job {id} was cancelled"))),
         "failed" => Err(Error::Failed(format!("job {id} failed: {}", cell(job, "/error")))),
         _ if errors + quarantined > 0 => Err(Error::Failed(format!(
-            "job {id} ended with {} errors and {} quarantined items\n`relabeld items {id}` names them, `relabeld retry {id}` tries them again",
+            "job {id} ended with {} errors and {} quarantined items\n`relabeld items {id}` names them",
             grouped(errors),
             grouped(quarantined)
         ))),
         _ => Ok(()),
     }
+}
+
+/// Items that failed for another reason than that nothing was found in them.
+fn errors(job: &Value) -> u64 {
+    count(job, "/counts/failed").saturating_sub(count(job, NO_TOPICS))
 }
 
 /// What one look at the job gave.
@@ -126,21 +127,25 @@ impl Poll {
 
 /// How progress is shown: a bar where somebody looks at it, else lines.
 enum Face<'a> {
-    Bar(ProgressBar),
+    Bar { bar: ProgressBar, hinted: bool },
     Lines { session: &'a Session, lines: Lines },
 }
 
 impl Face<'_> {
     fn new(session: &Session) -> Face<'_> {
         match session.out.bars() {
-            true => Face::Bar(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())),
+            true => Face::Bar { bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()), hinted: false },
             false => Face::Lines { session, lines: Lines::default() },
         }
     }
 
     fn show(&mut self, job: &Value, now: Instant) {
         match self {
-            Face::Bar(bar) => {
+            Face::Bar { bar, hinted } => {
+                // The default of SIGINT ends us and touches nothing else, so it is said beforehand.
+                if !std::mem::replace(hinted, true) {
+                    eprintln_quietly("Ctrl-C ends the watching, not the job.");
+                }
                 draw(bar, job);
             }
             Face::Lines { session, lines } => {
@@ -153,13 +158,13 @@ impl Face<'_> {
 
     fn say(&self, what: &str) {
         match self {
-            Face::Bar(bar) => bar.suspend(|| eprintln_quietly(what)),
+            Face::Bar { bar, .. } => bar.suspend(|| eprintln_quietly(what)),
             Face::Lines { session, .. } => session.out.note(what),
         }
     }
 
     fn clear(&self) {
-        if let Face::Bar(bar) = self {
+        if let Face::Bar { bar, .. } = self {
             bar.finish_and_clear();
         }
     }
@@ -174,7 +179,7 @@ fn eprintln_quietly(text: &str) {
 fn draw(bar: &ProgressBar, job: &Value) {
     let total = job.pointer("/counts/total").and_then(Value::as_u64);
     let template = match total {
-        Some(_) => "{prefix} {bar:30} {percent}% {wide_msg}",
+        Some(_) => "{prefix} {bar:20} {percent}% {wide_msg}",
         None => "{prefix} {spinner} {wide_msg}",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -194,7 +199,7 @@ fn finished(job: &Value) -> u64 {
     ["done", "failed", "quarantined", "cancelled"].iter().map(|name| count(job, &format!("/counts/{name}"))).sum()
 }
 
-/// `1 200/5 000, 340/s, ETA 11s, changed 900, unchanged 300, failed 2`
+/// `1,200/5,000, 340/s, ETA 11s, changed 900, no_topics_detected 300, failed 2`: what is no error is not called failed.
 fn progress(job: &Value) -> String {
     let mut parts = vec![match job.pointer("/counts/total").and_then(Value::as_u64) {
         Some(total) => format!("{}/{}", grouped(finished(job)), grouped(total)),
@@ -207,12 +212,10 @@ fn progress(job: &Value) -> String {
         parts.push(format!("ETA {}", span(eta)));
     }
     parts.push(tally_line(job, "/outcomes"));
-    for name in ["failed", "quarantined", "cancelled"] {
-        let n = count(job, &format!("/counts/{name}"));
-        if n > 0 {
-            parts.push(format!("{name} {}", grouped(n)));
-        }
-    }
+    let of = |name: &'static str| (name, count(job, &format!("/counts/{name}")));
+    let ends =
+        [("no_topics_detected", count(job, NO_TOPICS)), ("failed", errors(job)), of("quarantined"), of("cancelled")];
+    parts.extend(ends.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {}", grouped(*n))));
     parts.retain(|part| !part.is_empty());
     parts.join(", ")
 }
@@ -267,7 +270,7 @@ mod tests {
         let mut due = |job: Value, after: u64| lines.due(&job, start + Duration::from_secs(after));
         assert_eq!(
             due(job("running", 10, 2), 0).unwrap(),
-            "job 7 running: 12/1\u{a0}000, 12/s, ETA 1m 1s, changed 10, failed 2"
+            "job 7 running: 12/1,000, 12/s, ETA 1m 1s, changed 10, no_topics_detected 2"
         );
         assert_eq!(due(job("running", 20, 2), 1), None, "too soon");
         assert!(due(job("running", 20, 2), 6).is_some());

@@ -16,6 +16,7 @@ const TOPIC: &str = "conversation_note_analysis";
 
 /// `POST /api/internal/pubsub/publish`: one conversation, or one note at a version.
 pub fn publish(context: &Context, asked: &mut Asked<'_>) -> Handled {
+    asked.query.finish()?;
     let body = asked.json(1 << 20)?;
     let Value::Object(body) = body else {
         return Err(Problem::invalid(

@@ -45,6 +45,11 @@ pub fn apply(context: &Context, asked: &mut Asked<'_>) -> Handled {
 
 fn parse_or_faults(json: &[u8]) -> Result<Catalogue, Problem> {
     parse(json, has_words).map_err(|faults| {
+        if let [fault] = &faults[..]
+            && fault.is_unreadable()
+        {
+            return Problem::bad_request(fault.to_string()).with("errors", json!(faults));
+        }
         let detail = match &faults[..] {
             [one] => one.to_string(),
             many => format!("{} errors; nothing was applied", many.len()),

@@ -158,7 +158,7 @@ pub fn export(context: &Context, asked: &mut Asked<'_>) -> Handled {
 }
 
 /// `items.csv` is items, as CSV.
-pub fn format_of(file: &str) -> Result<(&str, Format), Problem> {
+fn format_of(file: &str) -> Result<(&str, Format), Problem> {
     match file.rsplit_once('.') {
         Some((what, "csv")) => Ok((what, Format::Csv)),
         Some((what, "ndjson")) => Ok((what, Format::Ndjson)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::jobs::{format_of, stream};
-use crate::export;
+use super::jobs::stream;
+use crate::export::{self, Format};
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
@@ -13,10 +13,17 @@ use crate::job::Filter;
 use crate::store::LabelQuery;
 use crate::wire::check_range;
 
-/// `GET /api/v1/labels.{csv,ndjson}`
-pub fn labels(context: &Context, asked: &mut Asked<'_>) -> Handled {
-    let file = asked.parts[0].clone();
-    let (_, format) = format_of(&file)?;
+/// `GET /api/v1/labels.csv`
+pub fn csv(context: &Context, asked: &mut Asked<'_>) -> Handled {
+    labels(context, asked, Format::Csv, "labels.csv")
+}
+
+/// `GET /api/v1/labels.ndjson`
+pub fn ndjson(context: &Context, asked: &mut Asked<'_>) -> Handled {
+    labels(context, asked, Format::Ndjson, "labels.ndjson")
+}
+
+fn labels(context: &Context, asked: &mut Asked<'_>, format: Format, file: &str) -> Handled {
     let from = asked.query.time("from", asked.now)?;
     let until = asked.query.time("until", asked.now)?;
     let (programs, topics) = (asked.query.list("programs"), asked.query.list("topics"));
@@ -34,7 +41,7 @@ pub fn labels(context: &Context, asked: &mut Asked<'_>) -> Handled {
         }
         Some(since) => export::changes(store, since, format),
     };
-    Ok(stream(body, format, file))
+    Ok(stream(body, format, file.to_owned()))
 }
 
 /// `GET /api/v1/topics`

@@ -9,7 +9,8 @@
 //! few hundred bytes, never a thread. A connection goes through three stages, each bounded in
 //! number and in time: *waiting* for a whole head (`waiting`), the *exchange* with tiny_http
 //! (`exchange`), and *leaving*, in which what is left of an answer reaches the client
-//! (`leaving`).
+//! (`leaving`). Between the first two it stands in *line* while all places with tiny_http are taken,
+//! so that a burst is answered late rather than refused.
 //!
 //! # What handlers must know
 //!
@@ -74,6 +75,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests with tiny_http at a time, a thread each on its side.
     pub requests: usize,
+    /// How long a request waits for one of those places; then it is one too many.
+    pub turn: Duration,
     /// Without a byte while the client is waited for.
     pub idle: Duration,
 }
@@ -85,6 +88,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             connections: 512,
             requests: 64,
+            turn: Duration::from_secs(10),
             idle: Duration::from_secs(60),
         }
     }
@@ -100,6 +104,7 @@ impl Limits {
         self.requests = self.requests.min(descriptors / 16).max(1);
         // Far enough, and no deadline overflows.
         self.head_time = self.head_time.min(DAY);
+        self.turn = self.turn.min(DAY);
         self.idle = self.idle.min(DAY);
         self
     }

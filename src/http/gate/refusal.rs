@@ -30,8 +30,10 @@ impl Refusal {
 
     /// The whole answer. Its texts are constants without a character that JSON would escape.
     pub fn answer(self) -> Vec<u8> {
-        let (status, reason, code, title) = self.parts();
-        let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#);
+        let (status, reason, code, detail) = self.parts();
+        let body = format!(
+            r#"{{"type":"about:blank","title":"{reason}","status":{status},"code":"{code}","detail":"{detail}"}}"#
+        );
         let retry = match self {
             Refusal::TooMany | Refusal::Closed => "Retry-After: 1\r\n",
             _ => "",

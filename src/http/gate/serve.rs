@@ -1,6 +1,6 @@
 //! The gate's loop: accepts, reads heads, and moves every connection through its stages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -36,6 +36,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// for the upstream side.
 type Number = usize;
 
+struct InLine {
+    number: Number,
+    client: Waiting,
+    /// Of its head.
+    end: usize,
+    until: Instant,
+}
+
 pub struct Server {
     poller: Arc<Poller>,
     stop: Arc<OnceLock<Instant>>,
@@ -43,6 +51,8 @@ pub struct Server {
     limits: Limits,
     doors: Doors,
     waiting: BTreeMap<Number, Waiting>,
+    /// Those with a whole head, until a place with tiny_http is free; who came first is first.
+    line: VecDeque<InLine>,
     exchanges: BTreeMap<Number, Exchange>,
     leaving: BTreeMap<Number, Leaving>,
     next: Number,
@@ -66,6 +76,7 @@ impl Server {
             next: doors.count(),
             doors,
             waiting: BTreeMap::new(),
+            line: VecDeque::new(),
             exchanges: BTreeMap::new(),
             leaving: BTreeMap::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -94,10 +105,13 @@ impl Server {
                 }
             }
             self.expire(now);
+            self.call_in(now);
             // Last, so that those who are here are heard before newcomers can push them out.
             for number in callers {
                 self.accept(number, now);
             }
+            // A newcomer's exchange may have ended already.
+            self.call_in(now);
         }
         self.cut_off();
     }
@@ -120,6 +134,9 @@ impl Server {
         };
         self.doors.close();
         self.waiting.clear();
+        while let Some(late) = self.line.pop_front() {
+            self.refuse(late.number, late.client.into_parts().0, Refusal::Closed, Instant::now());
+        }
         self.leaving.retain(|_, leaving| !leaving.is_told());
         (self.exchanges.is_empty() && self.leaving.is_empty()) || Instant::now() >= deadline
     }
@@ -129,8 +146,9 @@ impl Server {
         let head = self.waiting.values().next().map(|first| first.since() + self.limits.head_time);
         let idle = self.exchanges.values().filter_map(|one| one.deadline(self.limits.idle)).min();
         let leave = self.leaving.values().map(Leaving::deadline).min();
+        let turn = self.line.front().map(|first| first.until);
         let stop = self.stop.get().copied();
-        [head, idle, leave, stop, self.doors.deadline()]
+        [head, turn, idle, leave, stop, self.doors.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -229,7 +247,7 @@ impl Server {
     }
 
     fn make_room(&mut self) {
-        while self.waiting.len() + self.leaving.len() > self.limits.connections {
+        while self.waiting.len() + self.line.len() + self.leaving.len() > self.limits.connections {
             self.drop_one();
         }
     }
@@ -246,9 +264,36 @@ impl Server {
     fn hear(&mut self, number: Number, mut waiting: Waiting, now: Instant) {
         match waiting.hear(&mut self.scratch, self.limits.head_bytes) {
             Heard::Part => drop(self.waiting.insert(number, waiting)),
-            Heard::Head(end) => self.relay(number, waiting, end, now),
+            Heard::Head(end) => self.line_up(number, waiting, end, now),
             Heard::Unfit(refusal) => self.refuse(number, waiting.into_parts().0, refusal, now),
             Heard::Gone => {}
+        }
+    }
+
+    fn line_up(&mut self, number: Number, client: Waiting, end: usize, now: Instant) {
+        if self.line.is_empty() && self.exchanges.len() < self.limits.requests {
+            self.relay(number, client, end, now);
+        } else if self.line.len() < self.limits.connections / 2 {
+            self.line.push_back(InLine { number, client, end, until: now + self.limits.turn });
+            self.make_room();
+        } else {
+            self.refuse(number, client.into_parts().0, Refusal::TooMany, now);
+        }
+    }
+
+    /// Takes the first in line to the places that are free, and sends away those who waited too long.
+    fn call_in(&mut self, now: Instant) {
+        while let Some(first) = self.line.front() {
+            let is_free = self.exchanges.len() < self.limits.requests;
+            if !is_free && first.until > now {
+                break;
+            }
+            let Some(InLine { number, client, end, .. }) = self.line.pop_front() else { break };
+            if is_free {
+                self.relay(number, client, end, now);
+            } else {
+                self.refuse(number, client.into_parts().0, Refusal::TooMany, now);
+            }
         }
     }
 
@@ -260,7 +305,7 @@ impl Server {
             Ok(head) => head,
             Err(why) => return self.refuse(number, client, Refusal::Malformed(why), now),
         };
-        if self.exchanges.len() >= self.limits.requests || !client.source().can_spare(HEADROOM) {
+        if !client.source().can_spare(HEADROOM) {
             return self.refuse(number, client, Refusal::TooMany, now);
         }
         let upstream = UnixStream::connect(&self.upstream).and_then(|stream| {

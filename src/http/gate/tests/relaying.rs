@@ -183,7 +183,7 @@ fn held(limits: Limits) -> (Setup, Receiver<()>, Sender<()>) {
 
 #[test]
 fn too_many_requests_are_refused_and_a_thinking_handler_is_not_cut_off() {
-    let limits = Limits { requests: 2, idle: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { requests: 2, turn: Duration::ZERO, idle: Duration::from_millis(100), ..Limits::default() };
     let (setup, arrived, release) = held(limits);
     let mut streams = [setup.connect(), setup.connect()];
     for stream in &mut streams {
@@ -205,8 +205,24 @@ fn too_many_requests_are_refused_and_a_thinking_handler_is_not_cut_off() {
 }
 
 #[test]
+fn a_burst_stands_in_line_and_is_answered_in_turn() {
+    let (setup, arrived, release) = held(Limits { requests: 2, ..Limits::default() });
+    let mut streams: Vec<_> = (0..20).map(|_| setup.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(get("/").as_bytes()).unwrap();
+    }
+    for _ in &streams {
+        arrived.recv_timeout(PATIENCE).unwrap();
+        release.send(()).unwrap();
+    }
+    for stream in &mut streams {
+        assert_eq!(answer(stream).text(), "done");
+    }
+}
+
+#[test]
 fn a_request_counts_until_its_handler_is_done_with_it() {
-    let limits = Limits { requests: 1, ..Limits::default() };
+    let limits = Limits { requests: 1, turn: Duration::ZERO, ..Limits::default() };
     let (setup, arrived, release) = held(limits);
     let mut unix = UnixStream::connect(setup.outer()).unwrap();
     unix.write_all(get("/").as_bytes()).unwrap();
