@@ -258,3 +258,152 @@ pub fn edits_between(old: &[Label], new: &[Label]) -> Vec<Edit> {
     edits.extend(added.map(|&label| Edit { old: None, new: Some(label) }));
     edits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(block: u32, topic: TopicNo) -> Place {
+        Place { transcript: 0, block, topic }
+    }
+
+    fn rule(block: u32, topic: TopicNo, phrase: PhraseNo) -> Label {
+        let evidence = Some(Evidence { phrase, score: 100, start: 0, end: 1 });
+        Label { place: at(block, topic), evidence, by: Provenance::default() }
+    }
+
+    fn human(block: u32, topic: TopicNo) -> Label {
+        Label { evidence: None, ..rule(block, topic, 0) }
+    }
+
+    fn scope(topics: &[TopicNo], former: &[TopicNo]) -> Scope {
+        let rules = ProgramRules { program: 1, topics: topics.to_vec(), former: former.to_vec() };
+        Scope { programs: vec![Arc::new(rules)], elsewhere: Vec::new() }
+    }
+
+    fn standing<'a>(labels: &'a [Label], marks: &'a [Mark]) -> Standing<'a> {
+        Standing { labels, marks, hands_off: &[] }
+    }
+
+    #[test]
+    fn a_label_found_again_keeps_its_provenance_and_one_with_other_evidence_does_not() {
+        let by = Provenance { job: 1, revision: 1, at: 1 };
+        let old = [Label { by, ..rule(0, 1, 7) }, Label { by, ..rule(1, 1, 7) }];
+        let applied = apply(standing(&old, &[]), &[rule(0, 1, 7), rule(1, 1, 8)], &scope(&[1], &[]), true);
+        assert_eq!(applied.labels, [old[0], rule(1, 1, 8)]);
+        assert_eq!(applied.edits, [Edit { old: Some(old[1]), new: Some(rule(1, 1, 8)) }]);
+        assert_eq!(applied.counts, LabelCounts { kept: 1, updated: 1, ..LabelCounts::default() });
+    }
+
+    #[test]
+    fn blocks_of_different_transcripts_are_different_blocks() {
+        let elsewhere = |label: Label| Label { place: Place { transcript: 1, ..label.place }, ..label };
+        let old = [rule(0, 1, 1), elsewhere(rule(0, 1, 1))];
+        let applied = apply(standing(&old, &[]), &[elsewhere(rule(0, 2, 1))], &scope(&[1, 2], &[]), true);
+        assert_eq!(applied.labels, [old[0], elsewhere(rule(0, 2, 1))]);
+    }
+
+    #[test]
+    fn a_mark_that_denies_all_that_was_found_makes_the_block_an_empty_one() {
+        let old = [rule(0, 2, 1)];
+        let denied = [Mark { place: at(0, 1), is: false }];
+        let applied = apply(standing(&old, &denied), &[rule(0, 1, 1)], &scope(&[1, 2], &[]), true);
+        assert_eq!((applied.labels, applied.detected), (old.to_vec(), false));
+    }
+
+    #[test]
+    fn topics_that_newer_rules_have_read_are_neither_found_nor_removed() {
+        let old = [rule(0, 1, 1), rule(0, 2, 1)];
+        let standing = Standing { labels: &old, marks: &[], hands_off: &[1, 3] };
+        let applied = apply(standing, &[rule(0, 3, 1), rule(0, 4, 1)], &scope(&[2, 3, 4], &[1]), false);
+        assert_eq!(applied.labels, [rule(0, 1, 1), rule(0, 4, 1)]);
+    }
+
+    fn places(topics: u32) -> impl Strategy<Value = Vec<(Place, PhraseNo)>> {
+        proptest::collection::btree_map((0u32..2, 0u32..3, 0..topics), 0u32..3, 0..12).prop_map(|places| {
+            let place = |((transcript, block, topic), phrase)| (Place { transcript, block, topic }, phrase);
+            places.into_iter().map(place).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The second and third rule as contract.md words them, block by block and set by set, on any input.
+        #[test]
+        fn apply_is_the_rule(
+            old in places(6), found in places(6), people in places(6),
+            topics in proptest::sample::subsequence((0u32..6).collect::<Vec<_>>(), 0..=6),
+            former in proptest::sample::subsequence((0u32..6).collect::<Vec<_>>(), 0..=6),
+            keep in any::<bool>(),
+        ) {
+            let label = |&(place, phrase): &(Place, PhraseNo)| Label { place, ..rule(0, 0, phrase) };
+            let found: Vec<Label> = found.iter().map(label).collect();
+            let marks: Vec<Mark> = people.iter().map(|&(place, word)| Mark { place, is: word == 0 }).collect();
+            let old = with_marks(&old.iter().map(label).collect::<Vec<_>>(), &marks, 5);
+            let applied = apply(standing(&old, &marks), &found, &scope(&topics, &former), keep);
+
+            let denied = |place: Place| marks.iter().any(|mark| !mark.is && mark.place == place);
+            let in_r = |topic: TopicNo| topics.contains(&topic) || former.contains(&topic);
+            let mut wanted: Vec<Label> = Vec::new();
+            for transcript in 0..2 {
+                for block in 0..3 {
+                    let here = |place: Place| (place.transcript, place.block) == (transcript, block);
+                    let d: Vec<Label> = found.iter().copied()
+                        .filter(|l| here(l.place) && topics.contains(&l.place.topic) && !denied(l.place)).collect();
+                    for before in old.iter().filter(|l| here(l.place)) {
+                        let now = d.iter().find(|l| l.place == before.place);
+                        let stays = before.is_human() || (d.is_empty() && keep) || !in_r(before.place.topic);
+                        wanted.extend(match now {
+                            Some(now) if !before.is_human() => Some(*now),
+                            Some(_) => Some(*before),
+                            None => stays.then_some(*before),
+                        });
+                    }
+                    wanted.extend(d.iter().filter(|l| old.iter().all(|o| o.place != l.place)));
+                }
+            }
+            wanted.sort_by_key(|label| label.place);
+            prop_assert_eq!(&applied.labels, &wanted);
+            prop_assert_eq!(applied.detected,
+                found.iter().any(|l| topics.contains(&l.place.topic) && !denied(l.place)));
+            // What is counted and what history gets is what happened.
+            let edits = edits_between(&old, &applied.labels);
+            prop_assert_eq!(edits.len(), applied.edits.len());
+            prop_assert!(edits.iter().all(|edit| applied.edits.contains(edit)));
+            let counted = |old: bool, new: bool| {
+                applied.edits.iter().filter(|e| (e.old.is_some(), e.new.is_some()) == (old, new)).count() as i64
+            };
+            let counts = applied.counts;
+            prop_assert_eq!((counts.added, counts.removed, counts.updated),
+                (counted(false, true), counted(true, false), counted(true, true)));
+            let rules_standing = applied.labels.iter().filter(|label| !label.is_human()).count() as i64;
+            prop_assert_eq!(counts.kept + counts.added + counts.updated, rules_standing);
+        }
+
+        #[test]
+        fn people_have_the_last_word(labels in places(4), people in places(4)) {
+            let labels: Vec<Label> = labels.iter().map(|&(place, phrase)| Label { place, ..rule(0, 0, phrase) }).collect();
+            let marks: Vec<Mark> = people.iter().map(|&(place, word)| Mark { place, is: word == 0 }).collect();
+            let standing = with_marks(&labels, &marks, 5);
+            for mark in &marks {
+                let there = standing.iter().find(|label| label.place == mark.place);
+                prop_assert_eq!(there.map(Label::is_human), mark.is.then_some(true));
+            }
+            prop_assert!(standing.is_sorted_by(|one, other| one.place < other.place));
+            prop_assert_eq!(with_marks(&standing, &marks, 9), standing.clone(), "a second time changes nothing");
+            // Without its mark a person's label goes.
+            prop_assert!(with_marks(&standing, &[], 9).iter().all(|label| !label.is_human()));
+        }
+    }
+
+    #[test]
+    fn a_human_label_outlasts_every_job() {
+        let old = [human(0, 1)];
+        for found in [&[][..], &[rule(0, 1, 1)], &[rule(0, 2, 1)]] {
+            let applied = apply(standing(&old, &[]), found, &scope(&[1, 2], &[]), false);
+            assert_eq!(applied.labels[0], old[0]);
+        }
+    }
+}

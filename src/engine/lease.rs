@@ -55,6 +55,7 @@ struct Running {
     /// Items leased so far, divided by priority: the job with the least comes next, so that shares follow priorities
     /// and none starves (stride scheduling, Waldspurger and Weihl 1995).
     pass: f64,
+    priority: f64,
     allowance: Option<Allowance>,
 }
 
@@ -91,6 +92,11 @@ impl Allowance {
     }
 }
 
+/// How long until a task is due; no time to speak of where none is, or where it could be leased already.
+fn until(due: Option<Millis>, now: Millis) -> Duration {
+    due.filter(|&due| due > now).map_or(LONGEST_SLEEP, |due| Duration::from_millis((due - now).unsigned_abs()))
+}
+
 struct Leaser<'a> {
     shared: &'a Shared,
     live: Sender<Work>,
@@ -109,13 +115,18 @@ impl Leaser<'_> {
         if self.shared.suspects() {
             return self.suspect_turn(at, now);
         }
-        let (bulk, sleep) = self.bulk_asks(at, now)?;
-        let live = self.live_asks(at, now)?;
+        let (bulk, bulk_sleep) = self.bulk_asks(at, now)?;
+        let (live, live_sleep) = self.live_asks(at, now)?;
+        let sleep = bulk_sleep.min(live_sleep);
         if live.is_empty() && bulk.is_empty() {
             return Ok(sleep);
         }
         let asks: Vec<Ask> = live.into_iter().chain(bulk).collect();
-        let leases = self.shared.store.lease(asks, self.shared.epoch, now)?;
+        let leases = self.shared.store.lease(asks.clone(), self.shared.epoch, now)?;
+        for ask in asks {
+            let given = leases.iter().find(|leased| leased.lease.lease == ask.lease).map_or(0, |l| l.items.len());
+            self.give_back(ask, given);
+        }
         let some = !leases.is_empty();
         for leased in leases {
             self.dispatch(leased);
@@ -140,18 +151,33 @@ impl Leaser<'_> {
         Ok(Duration::ZERO)
     }
 
-    fn live_asks(&mut self, at: Instant, now: Millis) -> Result<Vec<Ask>> {
+    fn live_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
+        let mut sleep = LONGEST_SLEEP;
         let room = self.live.capacity().map_or(LIVE_JOBS, |capacity| capacity - self.live.len());
         if room == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), sleep));
         }
         let jobs = self.shared.store.runnable(Lane::Live, room)?;
         let mut asks = Vec::with_capacity(jobs.len());
-        for job in jobs.iter().filter(|job| !job.waits(now)) {
+        for job in &jobs {
+            if job.waits(now) {
+                sleep = sleep.min(until(job.due, now));
+                continue;
+            }
             self.take_up(job, at)?;
             asks.push(Ask { job: job.id, items: LEASE_ITEMS, lease: self.lease_number() });
         }
-        Ok(asks)
+        Ok((asks, sleep))
+    }
+
+    /// What was asked for and not there is nobody's share: the end of a chunk is shorter than a lease may be.
+    fn give_back(&mut self, ask: Ask, given: usize) {
+        let Some(running) = self.jobs.get_mut(&ask.job) else { return };
+        let rest = ask.items.saturating_sub(given) as f64;
+        running.pass -= rest / running.priority;
+        if let Some(allowance) = &mut running.allowance {
+            allowance.tokens += rest;
+        }
     }
 
     fn bulk_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
@@ -162,9 +188,7 @@ impl Leaser<'_> {
         self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
         for job in &jobs {
             self.take_up(job, at)?;
-            if let Some(due) = job.due.filter(|&due| due > now) {
-                sleep = sleep.min(Duration::from_millis((due - now).unsigned_abs()));
-            }
+            sleep = sleep.min(until(job.due, now));
         }
         let mut open: Vec<&Runnable> =
             jobs.iter().filter(|job| job.open || job.due.is_some_and(|due| due <= now)).collect();
@@ -184,7 +208,7 @@ impl Leaser<'_> {
                 }
                 allowance.tokens -= items as f64;
             }
-            running.pass += items as f64 / job.priority as f64;
+            running.pass += items as f64 / running.priority;
             asks.push(Ask { job: job.id, items, lease: self.lease_number() });
         }
         Ok((asks, sleep))
@@ -197,10 +221,12 @@ impl Leaser<'_> {
         if !self.jobs.contains_key(&job.id) {
             let rules = self.rules(job.revision)?;
             let rules = Arc::new(JobRules::new(job, rules));
-            self.jobs.insert(job.id, Running { rules, pass: least, allowance: None });
+            let priority = job.priority as f64;
+            self.jobs.insert(job.id, Running { rules, pass: least, priority, allowance: None });
         }
         if let Entry::Occupied(mut known) = self.jobs.entry(job.id) {
             let running = known.get_mut();
+            running.priority = job.priority as f64;
             match (&mut running.allowance, job.max_per_second) {
                 (Some(allowance), Some(per_second)) => allowance.refill(per_second, at),
                 (allowance, per_second) => *allowance = per_second.map(|rate| Allowance::new(rate, at)),
@@ -238,5 +264,66 @@ impl Leaser<'_> {
         self.shared.sent_out();
         // There is room: nobody else sends. Workers outlive this loop.
         let _ = channel.send(Work { leased, rules, stop: self.shared.stop_flag(job) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Items granted over `seconds`, looked at whenever the bucket says that it is full, and at `also` besides.
+    fn granted(per_second: f64, seconds: u64, also: Duration) -> usize {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(seconds);
+        let mut allowance = Allowance::new(per_second, start);
+        let (mut now, mut granted) = (start, 0);
+        while now <= end {
+            allowance.refill(per_second, now);
+            let items = allowance.items();
+            allowance.tokens -= items as f64;
+            granted += items;
+            let elapsed = (now - start).as_secs_f64();
+            let most = per_second * elapsed + allowance.size() + 1.0;
+            assert!(granted as f64 <= most, "{granted} after {elapsed} s at {per_second} a second");
+            now += allowance.until_full().max(Duration::from_micros(1)).min(also);
+        }
+        granted
+    }
+
+    #[test]
+    fn an_allowance_gives_what_it_says_and_no_more() {
+        for per_second in [0.1, 0.5, 1.0, 3.0, 4.0, 7.3, 100.0, 1_000.0, 12_345.6] {
+            for also in [Duration::from_secs(3600), Duration::from_millis(7), Duration::from_millis(333)] {
+                let wanted = per_second * 60.0;
+                let granted = granted(per_second, 60, also) as f64;
+                assert!(granted >= wanted * 0.95 - 1.0 && granted <= wanted * 1.01 + 2.0, "{granted} for {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_allowance_does_not_save_up() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(8.0, start);
+        allowance.refill(8.0, start + Duration::from_secs(1_000));
+        assert_eq!(allowance.items(), 2);
+        allowance.tokens -= 2.0;
+        assert_eq!(allowance.items(), 0);
+    }
+
+    #[test]
+    fn an_allowance_follows_its_rate() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(0.001, start);
+        assert_eq!(allowance.items(), 1, "the first goes at once");
+        allowance.tokens -= 1.0;
+        assert!(allowance.until_full() > Duration::from_secs(900));
+        allowance.refill(100.0, start + Duration::from_secs(1));
+        assert!(allowance.until_full() <= Duration::from_millis(250));
+        allowance.refill(100.0, start + Duration::from_millis(1_250));
+        assert_eq!(allowance.items(), 25);
+        // A clock that goes back gives nothing, and takes nothing.
+        allowance.refill(100.0, start);
+        assert_eq!(allowance.items(), 25);
     }
 }

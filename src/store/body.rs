@@ -144,3 +144,94 @@ pub fn note_transcript(text: &str) -> Transcript {
         paragraphs(text).into_iter().map(|text| Block { speaker: None, text: text.to_owned(), at_ms: None }).collect();
     Transcript { id: NOTE_TRANSCRIPT.into(), program: None, language: None, blocks }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::option::of;
+    use proptest::prelude::*;
+
+    fn conversation() -> impl Strategy<Value = Item> {
+        let block = ("[a-zé]{1,8}", any::<String>(), of(any::<i64>())).prop_map(|(speaker, text, at_ms)| Block {
+            speaker: Some(speaker),
+            text,
+            at_ms,
+        });
+        let transcript = (of("[a-z]{1,5}"), of("[a-z]{2}(-[A-Z]{2})?"), vec(block, 1..4));
+        (vec("[a-z]{1,5}", 0..3), vec(transcript, 1..4)).prop_map(|(programs, transcripts)| Item {
+            kind: Kind::Conversation,
+            id: "c".into(),
+            version: None,
+            at: 0,
+            media: Some("chat".into()),
+            programs,
+            transcripts: (0..)
+                .zip(transcripts)
+                .map(|(no, (program, language, blocks))| Transcript { id: format!("t{no}"), program, language, blocks })
+                .collect(),
+            text: None,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_conversation_comes_back(item in conversation(), shift in 0u32..3) {
+            // Ordinals name the transcripts in a list that may hold older ones.
+            let mut ids: Vec<String> = (0..shift).map(|no| format!("old{no}")).collect();
+            ids.extend(item.transcripts.iter().map(|transcript| transcript.id.clone()));
+            let ordinals: Vec<u32> = (shift..).take(item.transcripts.len()).collect();
+            let packed = pack(&item, &ordinals);
+            let content = unpack(Kind::Conversation, &packed, &ids).unwrap();
+            prop_assert_eq!(&content.programs, &item.programs);
+            prop_assert_eq!(&content.transcripts, &item.transcripts);
+            prop_assert_eq!(&content.ordinals, &ordinals);
+            prop_assert_eq!(content.text, None);
+
+            let seen = document(Kind::Conversation, "c", &packed).unwrap().utterances;
+            let blocks = item.transcripts.iter().zip(&ordinals).flat_map(|(transcript, &ordinal)| {
+                transcript.blocks.iter().zip(0..).map(move |(block, no)| Utterance {
+                    transcript: ordinal,
+                    block: no,
+                    language: transcript.language.as_deref(),
+                    speaker: block.speaker.as_deref(),
+                    text: &block.text,
+                })
+            });
+            prop_assert_eq!(seen, blocks.collect::<Vec<_>>());
+            prop_assert_eq!(unpack(Kind::Conversation, &packed, &[]), Err(Damaged), "a transcript without a name");
+        }
+
+        #[test]
+        fn a_note_comes_back_and_its_blocks_are_its_paragraphs(text in "([a-z ]|\n|é){0,60}") {
+            let item = Item {
+                kind: Kind::Note, id: "n".into(), version: Some(1), at: 0, media: None, programs: vec!["p".into()],
+                transcripts: vec![note_transcript(&text)], text: Some(text.clone()),
+            };
+            let packed = pack(&item, &[0]);
+            let content = unpack(Kind::Note, &packed, &[]).unwrap();
+            prop_assert_eq!((&content.text, &content.transcripts), (&item.text, &item.transcripts));
+            let seen: Vec<&str> = document(Kind::Note, "n", &packed).unwrap().utterances.iter().map(|u| u.text).collect();
+            prop_assert_eq!(seen, paragraphs(&text));
+        }
+
+        #[test]
+        fn no_bytes_make_a_panic(mut bytes in vec(any::<u8>(), 0..60), is_format in any::<bool>()) {
+            if is_format {
+                bytes.insert(0, FORMAT as u8);
+            }
+            for kind in Kind::ALL {
+                let _ = document(kind, "x", &bytes);
+                let _ = unpack(kind, &bytes, &["t".into()]);
+            }
+        }
+    }
+
+    #[test]
+    fn another_format_is_damage() {
+        assert_eq!(document(Kind::Note, "n", &[FORMAT as u8 + 1, 0, 0]), Err(Damaged));
+        assert!(document(Kind::Note, "n", &[FORMAT as u8, 0, 0]).is_ok());
+    }
+}

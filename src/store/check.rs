@@ -117,7 +117,12 @@ struct Tally {
 
 fn jobs(connection: &Connection, faults: &mut Faults) -> Result<()> {
     let mut counted: FxHashMap<i64, Tally> = FxHashMap::default();
-    let mut statement = connection.prepare("SELECT job, no, pos, n, done, leased, keys FROM chunk ORDER BY job, no")?;
+    // Leased items with rows of their own are counted by those.
+    let mut statement = connection.prepare(
+        "SELECT job, no, pos, n, done, leased - (SELECT count(*) FROM task WHERE task.job = chunk.job
+             AND task.pos >= chunk.pos + done AND task.pos < chunk.pos + done + leased), keys
+         FROM chunk ORDER BY job, no",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (job, no, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(3)?);

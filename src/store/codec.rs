@@ -299,3 +299,126 @@ impl Entry {
         Outcome::ALL.iter().position(|&other| other == outcome).map_or(0, |at| at as u64 + 2)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn provenance() -> impl Strategy<Value = Provenance> {
+        // Few values, so that neighbours often share theirs; and the extremes.
+        let number = || prop_oneof![Just(0i64), Just(1), Just(i64::MAX), Just(i64::MIN), any::<i64>()];
+        (number(), number(), number()).prop_map(|(job, revision, at)| Provenance { job, revision, at })
+    }
+
+    fn label() -> impl Strategy<Value = Label> {
+        let evidence = (any::<u32>(), any::<u8>(), any::<u32>(), any::<u32>())
+            .prop_map(|(phrase, score, start, end)| Evidence { phrase, score, start, end });
+        (any::<u32>(), any::<u32>(), any::<u32>(), proptest::option::of(evidence), provenance()).prop_map(
+            |(transcript, block, topic, evidence, by)| Label {
+                place: Place { transcript, block, topic },
+                evidence,
+                by,
+            },
+        )
+    }
+
+    fn fresh() -> impl Strategy<Value = Fresh> {
+        vec((any::<u32>(), any::<i64>()), 0..4)
+    }
+
+    fn version() -> impl Strategy<Value = Option<i64>> {
+        proptest::option::of(prop_oneof![Just(0), Just(i64::MAX), 0..i64::MAX])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn numbers_come_back(number in any::<u64>(), signed in any::<i64>(), small in 0u64..300) {
+            let mut out = Vec::new();
+            put(&mut out, number);
+            put_signed(&mut out, signed);
+            put(&mut out, small);
+            let mut from = Cursor(&out);
+            prop_assert_eq!((from.take(), from.take_signed(), from.take()), (Ok(number), Ok(signed), Ok(small)));
+            prop_assert!(from.at_end());
+        }
+
+        #[test]
+        fn labels_edits_and_freshness_come_back(
+            labels in vec(label(), 0..6), row in provenance(), fresh in fresh(),
+            edits in vec((proptest::option::of(label()), proptest::option::of(label())), 0..4),
+        ) {
+            prop_assert_eq!(unpack_labels(&pack_labels(&labels)), Ok(labels));
+            let edits: Vec<Edit> = edits.into_iter().map(|(old, new)| Edit { old, new }).collect();
+            prop_assert_eq!(unpack_edits(&pack_edits(&edits, row), row), Ok(edits));
+            let mut out = Vec::new();
+            put_fresh(&mut out, &fresh);
+            prop_assert_eq!(unpack_fresh(&out), Ok(fresh));
+        }
+
+        #[test]
+        fn keys_and_entries_come_back(
+            keys in vec((0i64..=i64::MAX, version()), 0..6),
+            entries in vec((0u64..12, any::<u32>(), any::<i64>(), version(), any::<i64>(), fresh()), 0..5),
+        ) {
+            let keys: Vec<Key> = keys.into_iter().map(|(item, version)| Key { item, version }).collect();
+            prop_assert_eq!(unpack_keys(&pack_keys(&keys)), Ok(keys));
+            let entries: Vec<Entry> = entries.into_iter().map(|(code, attempts, edition, version, change, fresh_before)| {
+                if code == Entry::ELSEWHERE { return Entry::elsewhere() }
+                Entry { code, attempts, edition, version, change, fresh_before }
+            }).collect();
+            let mut out = Vec::new();
+            entries.iter().for_each(|entry| entry.pack(&mut out));
+            prop_assert_eq!(unpack_entries(&out), Ok(entries));
+        }
+
+        #[test]
+        fn no_bytes_make_a_panic(bytes in vec(any::<u8>(), 0..40)) {
+            let _ = unpack_labels(&bytes);
+            let _ = unpack_edits(&bytes, Provenance::default());
+            let _ = unpack_fresh(&bytes);
+            let _ = unpack_keys(&bytes);
+            let _ = unpack_entries(&bytes).map(|entries| entries.iter().map(Entry::outcome).collect::<Vec<_>>());
+            let _ = Cursor(&bytes).take_str();
+        }
+
+        #[test]
+        fn what_is_cut_off_does_not_decode(labels in vec(label(), 1..3), cut in 1usize..5) {
+            let packed = pack_labels(&labels);
+            let whole = pack_labels(&labels[..labels.len() - 1]).len();
+            let end = packed.len().saturating_sub(cut).max(whole + 1);
+            prop_assert!(end == packed.len() || unpack_labels(&packed[..end]) == Err(Damaged));
+        }
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_damage() {
+        assert_eq!(Cursor(&[0xff; 9]).take(), Err(Damaged));
+        assert_eq!(Cursor(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).take(), Ok(u64::MAX));
+        assert_eq!(Cursor(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).take(), Err(Damaged));
+        assert_eq!(Cursor(&[0x80]).take(), Err(Damaged));
+        assert_eq!(Cursor(&[5, b'a']).take_bytes(), Err(Damaged));
+        assert_eq!(Cursor(&[1, 0xff]).take_str(), Err(Damaged));
+    }
+
+    #[test]
+    fn every_outcome_has_a_code_that_stays() {
+        // Codes are stored: the order of Outcome::ALL may only grow.
+        let words: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        let stored =
+            ["changed", "unchanged", "program_has_no_topics", "skipped_current", "superseded", "stale_version"];
+        assert_eq!(words[..6], stored);
+        assert_eq!(words[6..], ["gone", "newer_change"]);
+        for &outcome in Outcome::ALL {
+            let entry = Entry { code: Entry::code_of(outcome), ..Entry::elsewhere() };
+            assert_eq!(entry.outcome(), Ok(Some(outcome)));
+        }
+        assert_eq!(Entry { code: Entry::NO_TOPICS, ..Entry::elsewhere() }.outcome(), Ok(None));
+        for code in [Entry::ELSEWHERE, Outcome::ALL.len() as u64 + 2, u64::MAX] {
+            assert_eq!(Entry { code, ..Entry::elsewhere() }.outcome(), Err(Damaged));
+        }
+    }
+}

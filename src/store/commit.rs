@@ -261,6 +261,7 @@ impl Commit<'_> {
         self.write_row(job, done, &ending)
     }
 
+    /// Whatever the ending, the process outlived the attempt: the item is not suspect any more.
     fn write_row(&self, job: JobId, done: &Done, ending: &Ending) -> Result<()> {
         let mut entry = Vec::new();
         let (state, attempts, not_before, reason, error) = match ending {
@@ -281,7 +282,7 @@ impl Commit<'_> {
         self.tx
             .prepare_cached(
                 "UPDATE task SET state = ?3, attempts = ?4, not_before = ?5, reason = ?6, error = ?7, entry = ?8,
-                   finished_at = ?9, suspect = CASE WHEN ?3 = 'pending' THEN suspect ELSE 0 END,
+                   finished_at = ?9, suspect = 0,
                    epoch = NULL, lease = NULL WHERE job = ?1 AND pos = ?2",
             )?
             .execute(params![

@@ -107,6 +107,7 @@ impl Store {
     /// A job that was held meanwhile, or has nothing left, answers no lease.
     pub fn lease(&self, asks: Vec<Ask>, epoch: i64, now: Millis) -> Result<Vec<Leased>> {
         self.write(move |tx| {
+            must_be_current(tx, epoch)?;
             let mut leases = Vec::with_capacity(asks.len());
             for ask in asks {
                 if !may_run(tx, ask.job)? {
@@ -130,6 +131,7 @@ impl Store {
     /// else is in flight.
     pub fn lease_suspect(&self, epoch: i64, lease: i64, now: Millis) -> Result<Option<(Runnable, Leased)>> {
         self.write(move |tx| {
+            must_be_current(tx, epoch)?;
             let next = tx
                 .prepare_cached(SUSPECT)?
                 .query_row([], |row| Ok((row.get::<_, JobId>(0)?, row.get::<_, i64>(1)?)))
@@ -149,6 +151,15 @@ impl Store {
 
 const SUSPECT: &str = "SELECT job, pos FROM task JOIN job ON id = job
     WHERE task.state = 'pending' AND suspect = 1 AND job.state IN ('queued', 'running') ORDER BY job, pos LIMIT 1";
+
+/// Nobody would give back what is leased under an epoch that has passed.
+fn must_be_current(tx: &Tx<'_>, epoch: i64) -> Result<()> {
+    let current: i64 = tx.prepare_cached("SELECT epoch FROM daemon")?.query_row([], |row| row.get(0))?;
+    if epoch != current {
+        return Err(Error::Unusable("another daemon has taken over this data directory".into()));
+    }
+    Ok(())
+}
 
 fn may_run(tx: &Tx<'_>, job: JobId) -> Result<bool> {
     let state: Option<String> =
@@ -202,9 +213,11 @@ fn lease_tasks(tx: &Tx<'_>, job: JobId, positions: &[i64], epoch: i64, lease: i6
 
 fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
     let job = ask.job;
+    // The index has to be named: by the key alone, which comes in order too, SQLite walks over all that is closed.
     let chunk = tx
         .prepare_cached(
-            "SELECT no, pos, n, done, keys FROM chunk WHERE job = ? AND state = 'open' ORDER BY no LIMIT 1",
+            "SELECT no, pos, n, done, keys FROM chunk INDEXED BY chunk_open
+             WHERE job = ? AND state = 'open' ORDER BY no LIMIT 1",
         )?
         .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?)))
         .optional()?;

@@ -44,6 +44,12 @@ pub use plan::{Planned, Planning};
 pub use queue::Queue;
 pub use recover::{Begun, Recovered};
 
+/// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
+pub mod forms {
+    pub use super::body::document;
+    pub use super::codec::{pack_labels, put_fresh};
+}
+
 /// The oldest SQLite that does not lose a database when the write-ahead log is reset: <https://sqlite.org/wal.html>.
 const OLDEST_SQLITE: i32 = 3_053_000;
 

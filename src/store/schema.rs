@@ -80,6 +80,8 @@ fn set_pragmas(connection: &Connection, durability: Durability) -> Result<()> {
         ("journal_mode", "wal"),
         ("synchronous", synchronous),
         ("foreign_keys", "1"),
+        // From the first: what an erased item's earlier texts have left behind cannot be found again to be overwritten.
+        ("secure_delete", "1"),
         // The writer checkpoints by itself, after its replies.
         ("wal_autocheckpoint", "0"),
         ("journal_size_limit", "67108864"),

@@ -105,6 +105,9 @@ impl House {
             if wanted(&job) {
                 return job;
             }
+            if let Ok(why) = self.failed.try_recv() {
+                panic!("the engine gave up: {why}");
+            }
             assert!(Instant::now() < until, "still {job:?}");
             seen = self.engine.await_news(seen, Duration::from_millis(200));
         }

@@ -78,7 +78,7 @@ impl Gate {
         self.release.send(()).unwrap();
     }
 
-    /// Items of this id pass from now on, those that stand at the gate too.
+    /// Items of this id pass from now on; one that stands at the gate already has to be let go.
     pub fn open_for(&self, id: &str) {
         self.closed_for.lock().unwrap().remove(id);
     }

@@ -1,0 +1,367 @@
+//! The engine with a labeller that does what the test wants: lanes, shares, holding, ending, failing, stopping.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use common::stub::{Gate, phrases_after};
+use common::{House, NOW, by_phrases, conversation, wish};
+use relabeld::job::{Filter, Job, JobId, JobState, TaskState};
+use relabeld::model::Failure;
+use relabeld::model::Kind::Conversation;
+use relabeld::store::{Durability, NewJob, Store};
+
+const TOPICS: &str = r#"{"topics":[{"id":"a","name":"A","programs":["p","q","r"],"phrases":["alpha"]}]}"#;
+
+/// `n` items of a program, `p000` and on.
+fn items(program: &str, n: usize) -> Vec<String> {
+    (0..n).map(|n| conversation(&format!("{program}{n:03}"), &[program], &[("customer", "alpha")])).collect()
+}
+
+fn of(program: &str) -> Filter {
+    Filter { programs: vec![program.into()], ..Filter::all() }
+}
+
+fn publish(house: &House, wish: NewJob) -> JobId {
+    let (job, _) = house.store.publish_range(wish, 0, NOW).unwrap();
+    house.engine.wake();
+    job.id
+}
+
+fn single(house: &House, id: &str) -> JobId {
+    let job = house.store.publish_single(Conversation, id, None, "test", NOW).unwrap();
+    house.engine.wake();
+    job.id
+}
+
+fn states(house: &House, job: &Job) -> BTreeMap<TaskState, usize> {
+    let mut states = BTreeMap::new();
+    for task in house.store.task_rows(job.id, 0).unwrap() {
+        *states.entry(task.state).or_default() += 1;
+    }
+    states
+}
+
+/// A labeller that counts how often it saw each item.
+fn counting(gate: &Gate) -> (Arc<relabeld::engine::Compile>, Arc<Mutex<BTreeMap<String, usize>>>) {
+    let seen: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let (counts, gate) = (Arc::clone(&seen), gate.clone());
+    let labeller = phrases_after(move |id| {
+        *counts.lock().unwrap().entry(id.into()).or_default() += 1;
+        gate.pass(id);
+        Ok(())
+    });
+    (labeller, seen)
+}
+
+#[track_caller]
+fn assert_each_once(seen: &Mutex<BTreeMap<String, usize>>, n: usize) {
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), n);
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+}
+
+// Lanes and shares ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_live_lane_passes_a_bulk_job_that_is_blocked() {
+    let gate = Gate::closed_for(&["p000", "p256"]);
+    let house = House::with(2, gate.labeller());
+    house.apply(TOPICS);
+    house.import(&items("p", 600));
+    house.import(&items("q", 1));
+    let bulk = house.publish(of("p"));
+    gate.arrival();
+    gate.arrival();
+    // Both workers stand still, and more leases than the channel holds wait behind them.
+    let live = single(&house, "q000");
+    assert_eq!(house.ended(live).state, JobState::Completed);
+    assert!(!house.store.job(bulk).unwrap().state.ended());
+    gate.let_one_go();
+    gate.let_one_go();
+    assert_eq!(house.ended(bulk).counts.done, 600);
+    house.check();
+}
+
+#[test]
+fn a_throttled_job_holds_up_nobody_else() {
+    let house = House::new();
+    house.apply(TOPICS);
+    for program in ["p", "q", "r"] {
+        house.import(&items(program, 3));
+    }
+    // One item now, and the next in a quarter of an hour.
+    let throttled = publish(&house, NewJob { max_per_second: Some(0.001), ..wish(of("p")) });
+    house.wait_for(throttled, |job| job.counts.done == 1);
+    assert_eq!(house.ended(single(&house, "q000")).state, JobState::Completed);
+    assert_eq!(house.run(of("r")).counts.done, 3);
+    let job = house.store.job(throttled).unwrap();
+    assert_eq!((job.state, job.counts.done, job.counts.pending), (JobState::Running, 1, 2));
+
+    // Held and ended while throttled.
+    house.engine.pause(throttled).unwrap();
+    assert_eq!(house.engine.cancel(throttled).unwrap().state, JobState::Cancelled);
+    house.check();
+}
+
+#[test]
+fn bulk_jobs_share_by_priority_and_none_starves() {
+    const CHUNKS: usize = 16;
+    const CHUNK: usize = 256;
+    let gate = Gate::closed_for(&["r000"]);
+    let order: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (log, held) = (Arc::clone(&order), gate.clone());
+    let house = House::with(
+        1,
+        phrases_after(move |id| {
+            log.lock().unwrap().push(id.as_bytes()[0]);
+            held.pass(id);
+            Ok(())
+        }),
+    );
+    house.apply(TOPICS);
+    for program in ["p", "q"] {
+        house.import(&items(program, CHUNKS * CHUNK));
+    }
+    house.import(&items("r", 1));
+    // The only worker stands still until both wait.
+    let first = house.publish(of("r"));
+    gate.arrival();
+    let high = publish(&house, NewJob { priority: 75, ..wish(of("p")) });
+    let low = publish(&house, NewJob { priority: 25, ..wish(of("q")) });
+    for job in [high, low] {
+        house.wait_for(job, |job| job.counts.total.is_some());
+    }
+    gate.let_one_go();
+    for job in [first, high, low] {
+        assert_eq!(house.ended(job).state, JobState::Completed);
+    }
+    let order = order.lock().unwrap();
+    let end_of_high = order.iter().rposition(|job| *job == b'p').unwrap();
+    let beside = order[..end_of_high].iter().filter(|job| **job == b'q').count();
+    // A third of its items, give or take what was leased before both were there.
+    let wanted = CHUNKS * CHUNK / 3;
+    assert!(beside.abs_diff(wanted) <= 3 * CHUNK, "{beside} items of the lower job beside the higher, not {wanted}");
+    house.check();
+}
+
+// Holding and ending -------------------------------------------------------------------------------------------------
+
+#[test]
+fn pause_works_at_the_border_of_an_item_and_resume_goes_on_there() {
+    let gate = Gate::closed_for(&["p003"]);
+    let (labeller, seen) = counting(&gate);
+    let house = House::with(1, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 20));
+    let job = house.publish(of("p"));
+    gate.arrival();
+    assert_eq!(house.engine.pause(job).unwrap().state, JobState::Paused);
+    gate.let_one_go();
+    let held = house.wait_for(job, |job| job.counts.running == 0);
+    assert_eq!((held.state, held.counts.done, held.counts.pending), (JobState::Paused, 4, 16));
+    assert_eq!(states(&house, &held), [(TaskState::Pending, 16), (TaskState::Done, 4)].into());
+    house.check();
+    house.engine.resume(job).unwrap();
+    assert_eq!(house.ended(job).counts.done, 20);
+    assert_each_once(&seen, 20);
+    house.check();
+}
+
+#[test]
+fn cancel_works_at_the_border_of_an_item() {
+    let gate = Gate::closed_for(&["p003"]);
+    let (labeller, seen) = counting(&gate);
+    let house = House::with(1, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 20));
+    let job = house.publish(of("p"));
+    gate.arrival();
+    assert_eq!(house.engine.cancel(job).unwrap().state, JobState::Cancelling);
+    gate.let_one_go();
+    let ended = house.ended(job);
+    assert_eq!((ended.state, ended.counts.done, ended.counts.cancelled), (JobState::Cancelled, 4, 16));
+    assert_eq!(states(&house, &ended), [(TaskState::Done, 4), (TaskState::Cancelled, 16)].into());
+    assert_each_once(&seen, 4);
+    house.check();
+}
+
+#[test]
+fn a_group_is_held_by_its_first() {
+    let gate = Gate::closed_for(&["p000", "p005"]);
+    let (labeller, seen) = counting(&gate);
+    let house = House::with(2, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 10));
+    let (first, all) = house.store.publish_range(NewJob { split: true, ..wish(of("p")) }, 5, NOW).unwrap();
+    house.engine.wake();
+    gate.arrival();
+    gate.arrival();
+    house.engine.pause(first.id).unwrap();
+    gate.let_one_go();
+    gate.let_one_go();
+    for &job in &all {
+        assert_eq!(house.wait_for(job, |job| job.counts.running == 0).counts.done, 1);
+    }
+    house.engine.resume(first.id).unwrap();
+    for &job in &all {
+        assert_eq!(house.ended(job).state, JobState::Completed);
+    }
+    assert_each_once(&seen, 10);
+    house.check();
+}
+
+// Failing ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_panic_in_the_labeller_is_that_items_error_and_nobody_elses() {
+    let house = House::with(2, phrases_after(|id| if id == "p007" { panic!("on purpose") } else { Ok(()) }));
+    house.apply(TOPICS);
+    house.import(&items("p", 20));
+    let job = house.run(of("p"));
+    assert_eq!(
+        (job.state, job.counts.done, job.counts.failed, job.errors),
+        (JobState::CompletedWithFailures, 19, 1, 1)
+    );
+    let tasks = house.store.task_rows(job.id, 0).unwrap();
+    let failed: Vec<_> = tasks.iter().filter(|task| task.state == TaskState::Failed).collect();
+    assert_eq!((failed.len(), failed[0].id.as_str(), failed[0].attempts), (1, "p007", 1), "it is not tried again");
+    // The daemon lives.
+    assert!(house.failed.try_recv().is_err() && !house.engine.stopping());
+    assert_eq!(house.ended(single(&house, "p000")).state, JobState::Completed);
+    house.check();
+}
+
+#[test]
+fn a_transient_failure_is_tried_again_in_both_lanes() {
+    let tries: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let log = Arc::clone(&tries);
+    let house = House::with(
+        2,
+        phrases_after(move |id| {
+            let mut tries = log.lock().unwrap();
+            let try_no = tries.entry(id.into()).or_default();
+            *try_no += 1;
+            if id.ends_with('1') && *try_no == 1 { Err(Failure::Transient("busy".into())) } else { Ok(()) }
+        }),
+    );
+    house.apply(TOPICS);
+    house.import(&items("p", 5));
+    house.import(&items("q", 2));
+    // The live lane has nothing but a retry to wait for, and nothing wakes it but the time.
+    let began = std::time::Instant::now();
+    let live = house.ended(single(&house, "q001"));
+    assert_eq!(live.state, JobState::Completed);
+    assert!(
+        began.elapsed() < std::time::Duration::from_millis(3_500),
+        "it waited for more than its time: {:?}",
+        began.elapsed()
+    );
+    let bulk = house.run(of("p"));
+    assert_eq!((bulk.state, bulk.counts.done), (JobState::Completed, 5));
+    let tries = tries.lock().unwrap();
+    assert_eq!((tries["p001"], tries["p002"], tries["q001"]), (2, 1, 2));
+    house.check();
+}
+
+// Stopping -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn stop_commits_what_is_in_flight_and_gives_back_the_rest_to_the_next_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::closed_for(&["p002", "p256"]);
+    let (labeller, seen) = counting(&gate);
+    let house = House::open(dir.path(), 2, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 700));
+    let job = house.publish(of("p"));
+    gate.arrival();
+    gate.arrival();
+    std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| house.engine.stop());
+        while !house.engine.stopping() {
+            std::thread::yield_now();
+        }
+        gate.let_one_go();
+        gate.let_one_go();
+        stopped.join().unwrap();
+    });
+    let left = house.store.job(job).unwrap();
+    assert_eq!(
+        (left.state, left.counts.running, left.counts.done),
+        (JobState::Running, 0, 4),
+        "p000 to p002, and p256"
+    );
+    house.check();
+    drop(house);
+
+    let (labeller, seen_later) = counting(&Gate::closed_for(&[]));
+    let house = House::open(dir.path(), 2, labeller);
+    assert_eq!((house.engine.recovered().leases_given_back, house.engine.recovered().suspects), (0, 0));
+    assert_eq!(house.ended(job).counts.done, 700);
+    let mut all = seen.lock().unwrap().clone();
+    for (id, times) in seen_later.lock().unwrap().iter() {
+        *all.entry(id.clone()).or_default() += times;
+    }
+    assert_each_once(&Mutex::new(all), 700);
+    house.check();
+}
+
+#[test]
+fn a_job_waits_for_the_engine_however_it_was_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Durability::Normal).unwrap();
+    store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
+    store.import(common::incoming(&items("p", 4)), NOW).unwrap();
+    let queued = store.publish_range(wish(of("p")), 0, NOW).unwrap().0.id;
+    drop(store.begin_planning(NOW).unwrap());
+    let live = store.publish_single(Conversation, "p000", None, "test", NOW).unwrap().id;
+    store.close();
+    drop(store);
+    let house = House::open(dir.path(), 1, by_phrases());
+    assert_eq!(house.ended(live).state, JobState::Completed);
+    assert_eq!(house.ended(queued).counts.done, 4);
+}
+
+#[test]
+fn suspects_run_alone_and_the_rest_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Durability::Normal).unwrap();
+    store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
+    store.import(common::incoming(&items("p", 600)), NOW).unwrap();
+    let job = store.publish_range(wish(of("p")), 0, NOW).unwrap().0.id;
+    let epoch = store.recover(Vec::new(), 3, NOW).unwrap().epoch;
+    while let Some(mut planning) = store.begin_planning(NOW).unwrap() {
+        planning.step(NOW).unwrap();
+    }
+    let ask = |lease| relabeld::store::Ask { job, items: 256, lease };
+    store.lease(vec![ask(1), ask(2)], epoch, NOW).unwrap();
+    store.close();
+    drop(store);
+    // What two workers of a process that died had noted.
+    let note = |pos: i64| [epoch, job, pos].map(i64::to_le_bytes).concat();
+    std::fs::write(dir.path().join("begun"), [note(5), note(300)].concat()).unwrap();
+
+    let (beside, order): (Arc<AtomicUsize>, Arc<Mutex<Vec<(String, usize)>>>) = Default::default();
+    let (now, log) = (Arc::clone(&beside), Arc::clone(&order));
+    let house = House::open(
+        dir.path(),
+        3,
+        phrases_after(move |id| {
+            let others = now.fetch_add(1, Ordering::SeqCst);
+            log.lock().unwrap().push((id.into(), others));
+            // Room for another to come in beside, if any may.
+            std::thread::yield_now();
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }),
+    );
+    assert_eq!(house.engine.recovered().suspects, 2);
+    assert_eq!(house.ended(job).counts.done, 600);
+    let order = order.lock().unwrap();
+    assert_eq!(order[..2], [("p005".into(), 0), ("p300".into(), 0)]);
+    assert_eq!(order.len(), 600, "none is run twice");
+    house.check();
+}

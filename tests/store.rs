@@ -1,0 +1,195 @@
+//! Every verb of the store, on a real file.
+
+#[path = "store/catalogue.rs"]
+mod catalogue;
+#[path = "store/check.rs"]
+mod check;
+mod common;
+#[path = "store/import.rs"]
+mod import;
+#[path = "store/jobs.rs"]
+mod jobs;
+#[path = "store/leases.rs"]
+mod leases;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::{NOW, conversation, incoming, wish};
+use relabeld::job::{Filter, Job, JobId, TaskState};
+use relabeld::label::{Evidence, Place, Scope};
+use relabeld::model::Failure;
+use relabeld::store::{
+    Ask, Begun, Committed, Done, Durability, Finding, ImportOutcome, LeaseOutcome, Leased, LeasedItem, Planned,
+    Recovered, Store, TaskRow,
+};
+
+pub const ATTEMPTS: u32 = 3;
+
+/// A store on a scratch directory, driven by hand as an engine would.
+pub struct Desk {
+    pub store: Store,
+    pub dir: tempfile::TempDir,
+    epoch: Cell<i64>,
+    lease: Cell<i64>,
+}
+
+impl Desk {
+    pub fn new() -> Desk {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Durability::Full).unwrap();
+        let desk = Desk { store, dir, epoch: Cell::new(0), lease: Cell::new(0) };
+        desk.recover(&[]);
+        desk
+    }
+
+    /// With `n` items `c000…` of program `p` that say `alpha`, and a topic `a` that finds it.
+    pub fn with_items(n: usize) -> Desk {
+        let desk = Desk::new();
+        desk.apply(r#"{"topics":[{"id":"a","name":"A","programs":["p"],"phrases":["alpha"]}]}"#);
+        let lines: Vec<String> =
+            (0..n).map(|n| conversation(&format!("c{n:03}"), &["p"], &[("customer", "alpha")])).collect();
+        desk.import(&lines);
+        desk
+    }
+
+    pub fn import(&self, lines: &[String]) -> ImportOutcome {
+        self.store.import(incoming(lines), NOW).unwrap()
+    }
+
+    pub fn apply(&self, json: &str) -> i64 {
+        self.store.apply_catalogue(common::catalogue(json), "test/1", true, None, NOW).unwrap().revision
+    }
+
+    /// As after the death of the process with `begun` in flight.
+    pub fn die(&self, begun: &[(JobId, i64)]) -> Recovered {
+        let epoch = self.epoch.get();
+        let begun: Vec<Begun> = begun.iter().map(|&(job, pos)| Begun { epoch, job, pos }).collect();
+        self.recover(&begun)
+    }
+
+    fn recover(&self, begun: &[Begun]) -> Recovered {
+        let recovered = self.store.recover(begun.to_vec(), ATTEMPTS, NOW).unwrap();
+        self.epoch.set(recovered.epoch);
+        self.lease.set(0);
+        recovered
+    }
+
+    pub fn epoch(&self) -> i64 {
+        self.epoch.get()
+    }
+
+    pub fn next_lease(&self) -> i64 {
+        self.lease.set(self.lease.get() + 1);
+        self.lease.get()
+    }
+
+    /// A range job over everything, planned.
+    pub fn planned(&self) -> JobId {
+        let (job, _) = self.store.publish_range(wish(Filter::all()), 0, NOW).unwrap();
+        self.plan();
+        job.id
+    }
+
+    /// Plans all that waits to be planned.
+    pub fn plan(&self) {
+        while let Some(mut planning) = self.store.begin_planning(NOW).unwrap() {
+            while planning.step(NOW).unwrap() == Planned::More {}
+        }
+    }
+
+    pub fn job(&self, id: JobId) -> Job {
+        self.store.job(id).unwrap()
+    }
+
+    pub fn lease_at(&self, job: JobId, items: usize, now: i64) -> Option<Leased> {
+        let ask = Ask { job, items, lease: self.next_lease() };
+        self.store.lease(vec![ask], self.epoch(), now).unwrap().pop()
+    }
+
+    #[track_caller]
+    pub fn lease(&self, job: JobId, items: usize) -> Leased {
+        self.lease_at(job, items, NOW).expect("nothing to lease")
+    }
+
+    pub fn suspect(&self) -> Option<Leased> {
+        self.store.lease_suspect(self.epoch(), self.next_lease(), NOW).unwrap().map(|(_, leased)| leased)
+    }
+
+    /// What an engine would make of the first `n` items of a lease.
+    pub fn outcome(
+        &self,
+        leased: &Leased,
+        n: usize,
+        ends: bool,
+        find: impl Fn(&LeasedItem) -> Finding,
+    ) -> LeaseOutcome {
+        let done = leased.items.iter().take(n).map(|item| Done {
+            pos: item.pos,
+            key: item.key,
+            attempts: item.attempts + 1,
+            finding: if item.elsewhere { Finding::Elsewhere } else { find(item) },
+        });
+        let revision = self.job(leased.lease.job).revision;
+        LeaseOutcome { lease: leased.lease, revision, keep_when_empty: true, done: done.collect(), ends }
+    }
+
+    pub fn commit(&self, outcome: LeaseOutcome) -> Committed {
+        self.store.commit(Arc::new([outcome]), ATTEMPTS, NOW).unwrap()
+    }
+
+    /// All of a lease, found as it should be.
+    pub fn finish(&self, leased: &Leased) -> Committed {
+        self.commit(self.outcome(leased, usize::MAX, true, |item| self.found(item)))
+    }
+
+    /// Topic `a` on the item's first block.
+    pub fn found(&self, item: &LeasedItem) -> Finding {
+        let read = self.store.read_items(&[item.key.item], 1 << 20, false).unwrap().remove(0);
+        let Some(read) = read else { return Finding::Gone };
+        let rules = self.store.program_rules(self.store.revision(None).unwrap().revision).unwrap();
+        let names = self.store.names();
+        let program = rules[&names.program("p").unwrap()].clone();
+        let place = Place { transcript: 0, block: 0, topic: names.topic("a").unwrap() };
+        let evidence = Evidence { phrase: names.phrase("alpha").unwrap(), score: 100, start: 0, end: 5 };
+        let scope = Arc::new(Scope { programs: vec![program], elsewhere: Vec::new() });
+        Finding::Read { edition: read.edition, version: read.version, scope, found: vec![(place, evidence)] }
+    }
+
+    pub fn tasks(&self, job: JobId) -> Vec<TaskRow> {
+        let mut rows = Vec::new();
+        loop {
+            let page = self.store.task_rows(job, rows.len() as i64).unwrap();
+            if page.is_empty() {
+                return rows;
+            }
+            rows.extend(page);
+        }
+    }
+
+    /// How many tasks stand in each state.
+    pub fn states(&self, job: JobId) -> BTreeMap<TaskState, i64> {
+        let mut states = BTreeMap::new();
+        self.tasks(job).iter().for_each(|task| *states.entry(task.state).or_default() += 1);
+        states
+    }
+
+    #[track_caller]
+    pub fn check(&self) {
+        assert_eq!(self.store.check().unwrap(), Vec::<String>::new());
+    }
+
+    /// The database file as another program would open it.
+    pub fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.dir.path().join("relabeld.db")).unwrap()
+    }
+}
+
+pub fn transient(not_before: i64) -> Finding {
+    Finding::Failed { failure: Failure::Transient("busy".into()), not_before }
+}
+
+pub fn permanent() -> Finding {
+    Finding::Failed { failure: Failure::Permanent("cannot".into()), not_before: NOW }
+}
