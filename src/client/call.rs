@@ -138,7 +138,7 @@ impl Daemon {
             200..300 => Ok(response),
             status => {
                 let text = read_text(response.into_body()).unwrap_or_default();
-                Err(Error::Refused(Problem::read(path, status, &text)))
+                Err(Error::Refused(Box::new(Problem::read(path, status, &text))))
             }
         }
     }

@@ -292,7 +292,7 @@ mod tests {
         let lost = stopped(Error::Lost("gone".into()), "f", 2000, &batch);
         assert!(lost.to_string().contains("stored through line 2000 of f; run the same command again"), "{lost}");
         assert_eq!(lost.exit_code(), 4);
-        let full = stopped(Error::Refused(Problem::read(ITEMS, 507, "{}")), "f", 2000, &batch);
+        let full = stopped(Error::Refused(Box::new(Problem::read(ITEMS, 507, "{}"))), "f", 2000, &batch);
         assert!(full.to_string().contains("lines 2001 to 2010 of f were refused"), "{full}");
         assert_eq!(full.exit_code(), 5);
     }

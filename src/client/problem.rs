@@ -19,7 +19,7 @@ pub enum Error {
     /// A request was sent and no whole answer came back, so it may have been carried out: exit code 4.
     Lost(String),
     /// The daemon answered no.
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The daemon answered no in the middle of something: what is said is more than its problem.
     Stopped { code: u8, why: String },
     /// The daemon did its part and the result is a failure, or a local file could not be read or written: exit code 1.
@@ -199,7 +199,7 @@ mod tests {
             (507, 5),
         ];
         for (status, code) in codes {
-            assert_eq!(Error::Refused(Problem::read("/", status, "{}")).exit_code(), code, "{status}");
+            assert_eq!(Error::Refused(Box::new(Problem::read("/", status, "{}"))).exit_code(), code, "{status}");
         }
         assert_eq!(Error::Usage(String::new()).exit_code(), 2);
         assert_eq!(Error::Lost(String::new()).exit_code(), 4);

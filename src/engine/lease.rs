@@ -18,10 +18,8 @@ use crate::store::{Ask, Error, Leased, Result, Runnable};
 
 /// Items in one lease at most.
 const LEASE_ITEMS: usize = 256;
-/// Live jobs looked at in one turn.
-const LIVE_JOBS: usize = 64;
-/// Bulk jobs looked at in one turn: past it the youngest wait.
-const BULK_JOBS: usize = 1_000;
+/// Jobs of a lane looked at in one turn: past it the youngest wait.
+const JOBS: usize = 1_000;
 /// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// Compiled revisions kept at hand.
@@ -153,16 +151,19 @@ impl Leaser<'_> {
 
     fn live_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
         let mut sleep = LONGEST_SLEEP;
-        let room = self.live.capacity().map_or(LIVE_JOBS, |capacity| capacity - self.live.len());
+        let room = self.live.capacity().map_or(1, |capacity| capacity - self.live.len());
         if room == 0 {
             return Ok((Vec::new(), sleep));
         }
-        let jobs = self.shared.store.runnable(Lane::Live, room)?;
+        let jobs = self.shared.store.runnable(Lane::Live, JOBS)?;
         let mut asks = Vec::with_capacity(jobs.len());
         for job in &jobs {
             if job.waits(now) {
                 sleep = sleep.min(until(job.due, now));
                 continue;
+            }
+            if asks.len() == room {
+                break;
             }
             self.take_up(job, at)?;
             asks.push(Ask { job: job.id, items: LEASE_ITEMS, lease: self.lease_number() });
@@ -183,7 +184,7 @@ impl Leaser<'_> {
     fn bulk_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
         let mut sleep = LONGEST_SLEEP;
         let room = self.bulk.capacity().map_or(1, |capacity| capacity - self.bulk.len());
-        let jobs = self.shared.store.runnable(Lane::Bulk, BULK_JOBS)?;
+        let jobs = self.shared.store.runnable(Lane::Bulk, JOBS)?;
         // They come by id.
         self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
         for job in &jobs {

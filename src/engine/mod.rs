@@ -11,26 +11,26 @@ mod commit;
 mod lease;
 mod plan;
 mod rules;
+mod shared;
 mod stats;
 mod work;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{error, info, warn};
-use rustc_hash::FxHashMap;
+use log::error;
 
 pub use rules::Compile;
 pub use stats::Totals;
 pub use work::panic_is_caught;
 
+use self::shared::Shared;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
-use crate::os;
 use crate::store::{Recovered, Result, Store};
 
 /// What the engine is told once.
@@ -44,138 +44,6 @@ pub struct Settings {
     pub min_free_bytes: u64,
     /// Milliseconds since the epoch, now.
     pub clock: fn() -> Millis,
-}
-
-/// What all threads of the engine share.
-struct Shared {
-    store: Arc<Store>,
-    settings: Settings,
-    compile: Arc<Compile>,
-    notes: begun::Notes,
-    epoch: i64,
-    stats: stats::Stats,
-    stopping: AtomicBool,
-    /// Claiming waits for room on the disk.
-    held: AtomicBool,
-    suspects: AtomicBool,
-    /// Leases that are out.
-    in_flight: AtomicUsize,
-    disk_looked_at: Mutex<Option<Instant>>,
-    stops: Mutex<FxHashMap<JobId, Arc<AtomicBool>>>,
-    /// Counts what was committed or planned, for those who wait to see it.
-    news: (Mutex<u64>, Condvar),
-    wake_lease: Sender<()>,
-    wake_plan: Sender<()>,
-    failed: Sender<String>,
-}
-
-/// The free space is looked at this often.
-const DISK_EVERY: Duration = Duration::from_secs(1);
-
-impl Shared {
-    fn now(&self) -> Millis {
-        (self.settings.clock)()
-    }
-
-    fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    fn held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// The store cannot be relied on any more: say so and end, so that a new start recovers from what is committed.
-    fn fail(&self, why: String) {
-        error!("{why}");
-        self.stopping.store(true, Ordering::Relaxed);
-        // The first reason counts.
-        let _ = self.failed.try_send(why);
-        self.wake_lease();
-    }
-
-    /// A full channel means that a wake-up is on its way already.
-    fn wake_lease(&self) {
-        let _ = self.wake_lease.try_send(());
-    }
-
-    fn wake_plan(&self) {
-        let _ = self.wake_plan.try_send(());
-    }
-
-    fn disk_is_full(&self) {
-        if !self.held.swap(true, Ordering::Relaxed) {
-            warn!("the disk is full: nothing is claimed until there is room");
-        }
-    }
-
-    fn disk_has_room(&self) {
-        if self.held.swap(false, Ordering::Relaxed) {
-            info!("there is room on the disk again: claiming goes on");
-            self.wake_plan();
-        }
-    }
-
-    /// Looks at the free space, at most once a second. False where there is too little.
-    fn look_at_disk(&self) -> bool {
-        let mut looked_at = self.disk_looked_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if looked_at.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
-            *looked_at = Some(Instant::now());
-            match os::free_bytes(&self.settings.data_dir) {
-                Ok(free) if free < self.settings.min_free_bytes => self.disk_is_full(),
-                Ok(_) => self.disk_has_room(),
-                Err(error) => warn!("the free space cannot be seen: {error}"),
-            }
-        }
-        !self.held()
-    }
-
-    fn suspects(&self) -> bool {
-        self.suspects.load(Ordering::Relaxed)
-    }
-
-    fn no_suspects_left(&self) {
-        self.suspects.store(false, Ordering::Relaxed);
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
-    }
-
-    fn sent_out(&self) {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn returned(&self, leases: usize) {
-        self.in_flight.fetch_sub(leases, Ordering::AcqRel);
-        self.tell_news();
-        self.wake_lease();
-    }
-
-    fn tell_news(&self) {
-        *self.news.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
-        self.news.1.notify_all();
-    }
-
-    fn stops(&self) -> std::sync::MutexGuard<'_, FxHashMap<JobId, Arc<AtomicBool>>> {
-        self.stops.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn stop_flag(&self, job: JobId) -> Arc<AtomicBool> {
-        let mut stops = self.stops();
-        // Flags that no lease holds any more are of no use to anybody.
-        if stops.len() > 256 {
-            stops.retain(|_, flag| Arc::strong_count(flag) > 1);
-        }
-        Arc::clone(stops.entry(job).or_default())
-    }
-
-    /// Leases of the job that are out end at their next item; later ones are not concerned.
-    fn interrupt(&self, job: JobId) {
-        if let Some(flag) = self.stops().remove(&job) {
-            flag.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 /// The running engine.

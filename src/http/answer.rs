@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tiny_http::{Header, Response, StatusCode};
 
 use super::access::Refusal;
@@ -15,12 +15,14 @@ pub struct Problem {
     pub code: &'static str,
     pub detail: String,
     /// Further members, such as `errors` with a place each.
-    pub more: Map<String, Value>,
+    pub more: Vec<(&'static str, Value)>,
+    /// The methods of a path that was asked with another.
+    pub allow: Option<String>,
 }
 
 impl Problem {
     pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), more: Map::new() }
+        Problem { status, code, detail: detail.into(), more: Vec::new(), allow: None }
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Problem {
@@ -39,8 +41,8 @@ impl Problem {
         Problem::new(507, "storage_full", "the disk is full, or nearly: make room, and repeat the request")
     }
 
-    pub fn with(mut self, name: &str, value: Value) -> Problem {
-        self.more.insert(name.into(), value);
+    pub fn with(mut self, name: &'static str, value: Value) -> Problem {
+        self.more.push((name, value));
         self
     }
 
@@ -178,7 +180,8 @@ impl From<Problem> for Boxed {
         for (name, value) in problem.more {
             body[name] = value;
         }
-        let mut headers = Vec::new();
+        let mut headers: Vec<(&'static str, String)> =
+            problem.allow.map(|allow| ("Allow", allow)).into_iter().collect();
         match problem.status {
             401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
             429 | 503 | 507 => headers.push(("Retry-After", "2".to_owned())),

@@ -18,6 +18,7 @@ pub struct Asked<'a> {
     pub caller: Caller,
     pub cookie: Option<String>,
     pub if_match: Option<String>,
+    pub content_encoding: Option<String>,
     pub now: Millis,
 }
 

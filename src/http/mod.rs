@@ -216,7 +216,8 @@ impl Behind {
             found.map(|header| header.value.as_str().to_owned())
         };
         let (host, origin) = (header("Host"), header("Origin"));
-        let (authorization, cookie, if_match) = (header("Authorization"), header("Cookie"), header("If-Match"));
+        let (authorization, cookie) = (header("Authorization"), header("Cookie"));
+        let (if_match, content_encoding) = (header("If-Match"), header("Content-Encoding"));
         // Written by the gate, once.
         let over_unix = header("X-Relabeld-Via").as_deref() == Some("unix");
 
@@ -236,8 +237,16 @@ impl Behind {
             if path == "/" && refusal.status == 401 { page::sign_in(refusal) } else { refusal.into() }
         })?;
         let (route, parts) = found?;
-        let mut asked =
-            Asked { parts, query: Query::parse(query), body: request.as_reader(), caller, cookie, if_match, now };
+        let mut asked = Asked {
+            parts,
+            query: Query::parse(query),
+            body: request.as_reader(),
+            caller,
+            cookie,
+            if_match,
+            content_encoding,
+            now,
+        };
         (route.handle)(&self.context, &mut asked)
     }
 }

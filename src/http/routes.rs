@@ -72,7 +72,9 @@ pub fn find(method: &str, path: &str) -> Result<(&'static Route, Vec<String>), P
     if other_methods.is_empty() {
         return Err(Problem::not_found("there is no such path"));
     }
-    Err(Problem::new(405, "bad_request", format!("this path takes {}", other_methods.join(", "))))
+    let allow = other_methods.join(", ");
+    let problem = Problem::new(405, "bad_request", format!("this path takes {allow}"));
+    Err(Problem { allow: Some(allow), ..problem })
 }
 
 fn parts_of(pattern: &str, path: &str) -> Option<Vec<String>> {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
 use super::codec::{unpack_edits, unpack_entries, unpack_fresh, unpack_keys, unpack_labels};
-use super::items::readings_by_program;
+use super::rows::readings_by_program;
 use super::{Result, Store, body};
 use crate::label::{ProgramNo, Provenance, Revision};
 

@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 
-use super::items::{Coverage, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
 use super::names::{Shape, list_into};
+use super::rows::{Coverage, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::label::{Label, Mark, Place, Provenance, edits_between, with_marks};

@@ -1,15 +1,13 @@
 //! Jobs: made, published, held, ended, listed.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
-use super::codec::{Entry, Key, pack_keys, unpack_entries, unpack_keys};
+use super::codec::{Key, pack_keys};
 use super::count::Cut;
-use super::items::{find_item, item_by_no};
+use super::rows::find_item;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{
-    Counts, Filter, Job, JobId, JobKind, JobState, LabelCounts, Lane, NO_TOPICS_DETECTED, Outcome, TaskState,
-};
+use crate::job::{Counts, Filter, Job, JobId, JobKind, JobState, LabelCounts, Lane};
 use crate::label::Revision;
 use crate::model::{Kind, Millis};
 
@@ -32,24 +30,6 @@ pub struct JobPage {
     pub jobs: Vec<Job>,
     /// Where the next page goes on; None at the end.
     pub next: Option<JobId>,
-}
-
-/// One item of a job, and how it fared.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskRow {
-    /// Position in the job.
-    pub pos: i64,
-    pub kind: Kind,
-    pub id: String,
-    pub version: Option<i64>,
-    pub state: TaskState,
-    pub outcome: Option<Outcome>,
-    pub reason: Option<String>,
-    pub attempts: u32,
-    pub finished_at: Option<Millis>,
-    /// 0 where it changed no label.
-    pub change: i64,
-    pub item: i64,
 }
 
 const COLUMNS: &str = "id, kind, name, description, state, lane, priority, max_per_second, filter, revision, leader,
@@ -245,6 +225,9 @@ impl Store {
         created_by: &str,
         now: Millis,
     ) -> Result<Job> {
+        if kind == Kind::Conversation && version.is_some() {
+            return Err(Error::Invalid("version: conversations have none".into()));
+        }
         let (id, created_by) = (id.to_owned(), created_by.to_owned());
         self.write(move |tx| {
             let row = find_item(tx, kind, &id)?
@@ -368,59 +351,7 @@ impl Store {
             job_by_id(tx, id)
         })
     }
-
-    /// Rows of a job's items from position `from` on, chunk by chunk: at most as many as a chunk holds.
-    pub fn task_rows(&self, job: JobId, from: i64) -> Result<Vec<TaskRow>> {
-        self.read(|connection| {
-            let state: String = connection
-                .query_row("SELECT state FROM job WHERE id = ?", [job], |row| row.get(0))
-                .optional()?
-                .ok_or_else(|| Error::NotFound(format!("job {job}")))?;
-            let ended = JobState::from_word(&state).is_some_and(JobState::ended);
-            let chunk = connection
-                .prepare_cached(
-                    "SELECT no, pos, n, done, leased, keys FROM chunk WHERE job = ?1 AND no >= ?2 ORDER BY no LIMIT 1",
-                )?
-                .query_row(params![job, from / CHUNK_ITEMS as i64], |row| {
-                    let counts = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
-                    Ok((counts, row.get::<_, Vec<u8>>(5)?))
-                })
-                .optional()?;
-            let Some(([pos, n, done, leased], keys)) = chunk else { return Ok(Vec::new()) };
-            let mut rows = Vec::with_capacity(n as usize);
-            for (offset, key) in (0..).zip(unpack_keys(&keys)?) {
-                let item = item_by_no(connection, key.item)?
-                    .ok_or_else(|| Error::Damaged(format!("job {job} names item {}, which is not there", key.item)))?;
-                let state = match offset {
-                    offset if offset < done => TaskState::Done,
-                    _ if ended => TaskState::Cancelled,
-                    offset if offset < done + leased => TaskState::Running,
-                    _ => TaskState::Pending,
-                };
-                rows.push(TaskRow {
-                    pos: pos + offset,
-                    kind: item.kind,
-                    id: item.id,
-                    version: key.version.or(item.version),
-                    state,
-                    outcome: None,
-                    reason: None,
-                    attempts: 0,
-                    finished_at: None,
-                    change: 0,
-                    item: key.item,
-                });
-            }
-            overlay_results(connection, job, pos, &mut rows)?;
-            overlay_tasks(connection, job, pos, &mut rows)?;
-            rows.retain(|row| row.pos >= from);
-            Ok(rows)
-        })
-    }
 }
-
-/// Items of a chunk: enough that a lease costs little an item, few enough that workers share a job's last ones.
-pub(super) const CHUNK_ITEMS: usize = 256;
 
 fn publish_parts(tx: &Tx<'_>, wish: &NewJob, cut: &Cut, now: Millis) -> Result<Vec<JobId>> {
     let mut ids = Vec::new();
@@ -446,63 +377,4 @@ fn publish_parts(tx: &Tx<'_>, wish: &NewJob, cut: &Cut, now: Millis) -> Result<V
         }
     }
     Ok(ids)
-}
-
-fn overlay_results(connection: &rusqlite::Connection, job: JobId, pos: i64, rows: &mut [TaskRow]) -> Result<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT pos, at, entries FROM result WHERE job = ?1 AND pos >= ?2 AND pos < ?3")?;
-    let mut results = statement.query(params![job, pos, pos + rows.len() as i64])?;
-    while let Some(result) = results.next()? {
-        let first: i64 = result.get(0)?;
-        let at: Millis = result.get(1)?;
-        let entries = result.get_ref(2)?.as_blob().map_err(|_| Error::Damaged("result.entries".into()))?;
-        for (at_pos, entry) in (first - pos..).zip(unpack_entries(entries)?) {
-            if let Some(row) = usize::try_from(at_pos).ok().and_then(|at| rows.get_mut(at)) {
-                overlay(row, &entry, Some(at))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn overlay_tasks(connection: &rusqlite::Connection, job: JobId, pos: i64, rows: &mut [TaskRow]) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "SELECT pos, state, attempts, reason, finished_at, entry FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3",
-    )?;
-    let mut tasks = statement.query(params![job, pos, pos + rows.len() as i64])?;
-    while let Some(task) = tasks.next()? {
-        let at: i64 = task.get(0)?;
-        let Some(row) = rows.get_mut((at - pos) as usize) else { continue };
-        row.state = word(task, 1, TaskState::from_word)?;
-        row.attempts = task.get(2)?;
-        row.reason = task.get(3)?;
-        row.finished_at = task.get(4)?;
-        if let Some(entry) = task.get::<_, Option<Vec<u8>>>(5)? {
-            for entry in unpack_entries(&entry)? {
-                overlay(row, &entry, row.finished_at)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn overlay(row: &mut TaskRow, entry: &Entry, at: Option<Millis>) -> Result<()> {
-    if entry.code == Entry::ELSEWHERE {
-        return Ok(());
-    }
-    row.attempts = entry.attempts;
-    row.finished_at = at;
-    row.change = entry.change;
-    row.version = entry.version.or(row.version);
-    match entry.outcome()? {
-        Some(outcome) => {
-            row.state = TaskState::Done;
-            row.outcome = Some(outcome);
-        }
-        None => {
-            row.state = TaskState::Failed;
-            row.reason = Some(NO_TOPICS_DETECTED.into());
-        }
-    }
-    Ok(())
 }

@@ -20,7 +20,9 @@ mod names;
 mod plan;
 mod queue;
 mod recover;
+mod rows;
 mod schema;
+mod tasks;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ pub use commit::{Committed, Done, Finding, LeaseId, LeaseOutcome, Source};
 pub use count::{Count, TopicCounts};
 pub use import::{ImportCounts, ImportOutcome};
 pub use items::{ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
-pub use jobs::{JobPage, NewJob, TaskRow};
+pub use jobs::{JobPage, NewJob};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
@@ -43,6 +45,7 @@ pub use names::{Names, Shape};
 pub use plan::{Planned, Planning};
 pub use queue::Queue;
 pub use recover::{Begun, Recovered};
+pub use tasks::TaskRow;
 
 /// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
 pub mod forms {

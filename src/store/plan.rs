@@ -5,7 +5,8 @@ use rustc_hash::FxHashSet;
 
 use super::codec::{Key, pack_keys};
 use super::count::fitting_shapes;
-use super::jobs::{CHUNK_ITEMS, job_by_id};
+use super::jobs::job_by_id;
+use super::tasks::CHUNK_ITEMS;
 use super::{Error, Readers, Result, Store};
 use crate::job::{Job, JobId, JobState};
 use crate::model::Millis;

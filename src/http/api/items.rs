@@ -24,6 +24,7 @@ const BATCH_BYTES: usize = 4 << 20;
 pub fn import(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let strict = asked.query.flag("strict")?;
     asked.query.finish()?;
+    check_encoding(asked.content_encoding.as_deref())?;
     if context.engine.held() {
         return Err(Problem::full());
     }
@@ -55,6 +56,14 @@ pub fn import(context: &Context, asked: &mut Asked<'_>) -> Handled {
         "errors": import.errors,
         "last_line": import.last_line,
     })))
+}
+
+/// gzip is known by how it begins, said or not; of another encoding every line would be reported as bad.
+fn check_encoding(encoding: Option<&str>) -> Result<(), Problem> {
+    match encoding.map(|encoding| encoding.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("" | "identity" | "gzip" | "x-gzip") => Ok(()),
+        Some(_) => Err(Problem::invalid("Content-Encoding: must be gzip, or none")),
+    }
 }
 
 /// The whole input in a file without a name, so that it can be checked before any of it is stored.
@@ -100,7 +109,9 @@ struct Import<'a> {
     counts: ImportCounts,
     bad: u64,
     errors: Vec<Value>,
-    /// The last line that is stored, or known to be bad.
+    /// The last line that was read.
+    read_line: u64,
+    /// Up to this line all are stored, or known to be bad.
     last_line: u64,
     batch: Vec<(u64, Incoming)>,
     batch_bytes: usize,
@@ -114,6 +125,7 @@ impl<'a> Import<'a> {
             counts: ImportCounts::default(),
             bad: 0,
             errors: Vec::new(),
+            read_line: 0,
             last_line: 0,
             batch: Vec::new(),
             batch_bytes: 0,
@@ -124,6 +136,7 @@ impl<'a> Import<'a> {
         loop {
             let next = lines.next().map_err(|error| self.stopped(cut_short(error), store))?;
             let Some((number, line)) = next else { break };
+            self.read_line = number;
             let parsed = match line {
                 Ok(line) => parse_line(line).map(|incoming| (incoming, line.len())),
                 Err(too_long) => Err(too_long.to_string()),
@@ -158,7 +171,10 @@ impl<'a> Import<'a> {
     fn store(&mut self) -> Result<(), Problem> {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        let Some(&(last, _)) = batch.last() else { return Ok(()) };
+        if batch.is_empty() {
+            self.last_line = self.read_line;
+            return Ok(());
+        }
         let outcome = self
             .context
             .store
@@ -173,7 +189,7 @@ impl<'a> Import<'a> {
         for (line, remark) in &outcome.remarks {
             self.report(*line, remark);
         }
-        self.last_line = last;
+        self.last_line = self.read_line;
         Ok(())
     }
 

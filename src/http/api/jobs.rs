@@ -68,7 +68,7 @@ fn publish_range(context: &Context, asked: &Asked<'_>, mut fields: Fields) -> Re
 fn speed_from(fields: &mut Fields) -> Result<Option<f64>, String> {
     let Some(value) = fields.take("max_per_second") else { return Ok(None) };
     let speed = value.as_f64().filter(|speed| (0.001..=1e9).contains(speed));
-    speed.map(Some).ok_or_else(|| "max_per_second: must be a number above 0".into())
+    speed.map(Some).ok_or_else(|| "max_per_second: must be a number from 0.001 to 1000000000".into())
 }
 
 fn publish_single(context: &Context, asked: &Asked<'_>, mut fields: Fields) -> Result<Job, Problem> {

@@ -1,0 +1,147 @@
+//! What the threads of the engine share: the store, the flags they look at, and the wake-ups they send each other.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use log::{error, info, warn};
+use rustc_hash::FxHashMap;
+
+use super::{Compile, Settings, begun, stats};
+use crate::job::JobId;
+use crate::model::Millis;
+use crate::os;
+use crate::store::Store;
+
+/// What all threads of the engine share.
+pub(super) struct Shared {
+    pub store: Arc<Store>,
+    pub settings: Settings,
+    pub compile: Arc<Compile>,
+    pub notes: begun::Notes,
+    pub epoch: i64,
+    pub stats: stats::Stats,
+    pub stopping: AtomicBool,
+    /// Claiming waits for room on the disk.
+    pub held: AtomicBool,
+    pub suspects: AtomicBool,
+    /// Leases that are out.
+    pub in_flight: AtomicUsize,
+    pub disk_looked_at: Mutex<Option<Instant>>,
+    pub stops: Mutex<FxHashMap<JobId, Arc<AtomicBool>>>,
+    /// Counts what was committed or planned, for those who wait to see it.
+    pub news: (Mutex<u64>, Condvar),
+    pub wake_lease: Sender<()>,
+    pub wake_plan: Sender<()>,
+    pub failed: Sender<String>,
+}
+
+/// The free space is looked at this often.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+
+impl Shared {
+    pub fn now(&self) -> Millis {
+        (self.settings.clock)()
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub fn held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The store cannot be relied on any more: say so and end, so that a new start recovers from what is committed.
+    pub fn fail(&self, why: String) {
+        error!("{why}");
+        self.stopping.store(true, Ordering::Relaxed);
+        // The first reason counts.
+        let _ = self.failed.try_send(why);
+        self.wake_lease();
+    }
+
+    /// A full channel means that a wake-up is on its way already.
+    pub fn wake_lease(&self) {
+        let _ = self.wake_lease.try_send(());
+    }
+
+    pub fn wake_plan(&self) {
+        let _ = self.wake_plan.try_send(());
+    }
+
+    pub fn disk_is_full(&self) {
+        if !self.held.swap(true, Ordering::Relaxed) {
+            warn!("the disk is full: nothing is claimed until there is room");
+        }
+    }
+
+    pub fn disk_has_room(&self) {
+        if self.held.swap(false, Ordering::Relaxed) {
+            info!("there is room on the disk again: claiming goes on");
+            self.wake_plan();
+        }
+    }
+
+    /// Looks at the free space, at most once a second. False where there is too little.
+    pub fn look_at_disk(&self) -> bool {
+        let mut looked_at = self.disk_looked_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if looked_at.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
+            *looked_at = Some(Instant::now());
+            match os::free_bytes(&self.settings.data_dir) {
+                Ok(free) if free < self.settings.min_free_bytes => self.disk_is_full(),
+                Ok(_) => self.disk_has_room(),
+                Err(error) => warn!("the free space cannot be seen: {error}"),
+            }
+        }
+        !self.held()
+    }
+
+    pub fn suspects(&self) -> bool {
+        self.suspects.load(Ordering::Relaxed)
+    }
+
+    pub fn no_suspects_left(&self) {
+        self.suspects.store(false, Ordering::Relaxed);
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub fn sent_out(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn returned(&self, leases: usize) {
+        self.in_flight.fetch_sub(leases, Ordering::AcqRel);
+        self.tell_news();
+        self.wake_lease();
+    }
+
+    pub fn tell_news(&self) {
+        *self.news.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
+        self.news.1.notify_all();
+    }
+
+    pub fn stops(&self) -> std::sync::MutexGuard<'_, FxHashMap<JobId, Arc<AtomicBool>>> {
+        self.stops.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn stop_flag(&self, job: JobId) -> Arc<AtomicBool> {
+        let mut stops = self.stops();
+        // Flags that no lease holds any more are of no use to anybody.
+        if stops.len() > 256 {
+            stops.retain(|_, flag| Arc::strong_count(flag) > 1);
+        }
+        Arc::clone(stops.entry(job).or_default())
+    }
+
+    /// Leases of the job that are out end at their next item; later ones are not concerned.
+    pub fn interrupt(&self, job: JobId) {
+        if let Some(flag) = self.stops().remove(&job) {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What one finding becomes: the part of a commit that knows the rules of contract 4.
+
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension;
+
+use super::{Commit, Done, Ending, Finding, LeaseOutcome};
+use crate::job::{JobId, LabelCounts, Outcome};
+use crate::label::{Evidence, Label, Place, ProgramRules, Provenance, Revision, Scope, Standing, TopicNo, apply};
+use crate::model::Failure;
+use crate::store::Result;
+use crate::store::catalogue::topics_of;
+use crate::store::codec::{Entry, Fresh};
+use crate::store::rows::{Reading, marks_of, reading_of, readings_by_program};
+
+impl Commit<'_> {
+    pub(super) fn finish(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<Ending> {
+        let plain = |outcome: Outcome| {
+            Ok(Ending::Entry(Entry {
+                code: Entry::code_of(outcome),
+                attempts: done.attempts,
+                edition: 0,
+                version: None,
+                change: 0,
+                fresh_before: Fresh::new(),
+            }))
+        };
+        match &done.finding {
+            Finding::Gone => plain(Outcome::Gone),
+            Finding::StaleVersion => plain(Outcome::StaleVersion),
+            Finding::Current => plain(Outcome::SkippedCurrent),
+            Finding::Elsewhere => Ok(Ending::Elsewhere),
+            Finding::Failed { failure: Failure::Permanent(error), .. } => Ok(Ending::Error(error.clone())),
+            Finding::Failed { failure: Failure::Transient(error), not_before } => {
+                if done.attempts >= self.max_attempts {
+                    return Ok(Ending::Error(error.clone()));
+                }
+                Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
+            }
+            Finding::Read { edition, version, scope, found } => {
+                let item = self
+                    .tx
+                    .prepare_cached("SELECT edition, marked, at IS NOT NULL FROM item WHERE no = ?")?
+                    .query_row([done.key.item], |row| {
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
+                    })
+                    .optional()?;
+                match item {
+                    Some((stored, marked, true)) if stored == *edition => {
+                        let entry = Entry {
+                            code: Entry::NO_TOPICS,
+                            attempts: done.attempts,
+                            edition: *edition,
+                            version: *version,
+                            change: 0,
+                            fresh_before: Fresh::new(),
+                        };
+                        self.read_item(outcome, done.key.item, marked, scope, found, entry).map(Ending::Entry)
+                    }
+                    Some((_, _, true)) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
+                    Some((_, _, false)) | None => plain(Outcome::Gone),
+                }
+            }
+        }
+    }
+
+    fn read_item(
+        &mut self,
+        outcome: &LeaseOutcome,
+        item: i64,
+        marked: bool,
+        scope: &Scope,
+        found: &[(Place, Evidence)],
+        entry: Entry,
+    ) -> Result<Entry> {
+        let old = reading_of(self.tx, item)?;
+        let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, outcome.revision);
+        let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
+        let hands_off = if narrowed { self.hands_off(scope, newer)? } else { Vec::new() };
+        let own_scope = narrowed.then(|| Scope {
+            programs: scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect(),
+            elsewhere: scope.elsewhere.clone(),
+        });
+        let scope = own_scope.as_ref().unwrap_or(scope);
+        if scope.programs.is_empty() {
+            return Ok(Entry { code: Entry::code_of(Outcome::Superseded), ..entry });
+        }
+
+        let by = Provenance { job: outcome.lease.job, revision: outcome.revision, at: self.now };
+        let found: Vec<Label> =
+            found.iter().map(|&(place, evidence)| Label { place, evidence: Some(evidence), by }).collect();
+        let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
+        let has_topics = scope.programs.iter().any(|rules| !rules.topics.is_empty());
+        let standing = Standing { labels: &old.labels, marks: &marks, hands_off: &hands_off };
+        let applied = has_topics.then(|| apply(standing, &found, scope, outcome.keep_when_empty));
+
+        let programs: Vec<_> = scope.programs.iter().map(|rules| rules.program).collect();
+        let before = readings_by_program(&programs, &old.fresh);
+        let stale: Fresh = before.into_iter().filter(|(_, read)| *read != outcome.revision).collect();
+        let edits = applied.as_ref().map_or(&[][..], |applied| &applied.edits);
+        let change = if edits.is_empty() { 0 } else { self.tx.put_change(item, edits, by)? };
+        let code = match &applied {
+            None => Entry::code_of(Outcome::ProgramHasNoTopics),
+            Some(applied) if !applied.detected && outcome.keep_when_empty => Entry::NO_TOPICS,
+            Some(applied) if applied.edits.is_empty() => Entry::code_of(Outcome::Unchanged),
+            Some(_) => Entry::code_of(Outcome::Changed),
+        };
+        if let Some(applied) = &applied {
+            self.count_labels(outcome.lease.job, applied.counts);
+        }
+        if change != 0 || !stale.is_empty() {
+            let mut fresh = old.fresh;
+            self.coverage.add(&stale, -1);
+            for (program, _) in &stale {
+                fresh.retain(|(other, _)| other != program);
+                fresh.push((*program, outcome.revision));
+                self.coverage.add(&[(*program, outcome.revision)], 1);
+            }
+            let labels = applied.map_or(old.labels, |applied| applied.labels);
+            self.tx.put_reading(item, &Reading { fresh, labels })?;
+        }
+        Ok(Entry { code, change, fresh_before: stale, ..entry })
+    }
+
+    /// Topics that newer rules have read on this item already: an older job keeps its hands off them.
+    fn hands_off(&self, scope: &Scope, newer: impl Fn(&Arc<ProgramRules>) -> Option<Revision>) -> Result<Vec<TopicNo>> {
+        let mut topics = Vec::new();
+        for rules in &scope.programs {
+            if let Some(revision) = newer(rules) {
+                topics.extend(topics_of(self.tx, revision, rules.program)?);
+            }
+        }
+        Ok(topics)
+    }
+
+    fn count_labels(&mut self, job: JobId, counts: LabelCounts) {
+        let ledger = self.ledgers.entry(job).or_default();
+        for total in [&mut ledger.labels, &mut self.total.labels] {
+            total.added += counts.added;
+            total.removed += counts.removed;
+            total.updated += counts.updated;
+            total.kept += counts.kept;
+        }
+    }
+}
+
+/// The revision newer than the job's that has read the program's items here already.
+fn newer_reading(fresh: &Fresh, rules: &ProgramRules, revision: Revision) -> Option<Revision> {
+    fresh.iter().find(|(program, read)| *program == rules.program && *read > revision).map(|&(_, read)| read)
+}
