@@ -102,35 +102,16 @@ pub struct Scope {
     pub programs: Vec<Arc<ProgramRules>>,
     /// Topics of the item's other programs: a topic that moved there is not the job's to remove.
     pub elsewhere: Vec<TopicNo>,
+    /// Contract 4.2's R: true for the topics of S, which may be found, false for those that may only be removed.
+    reach: FxHashMap<TopicNo, bool>,
 }
 
-/// Topics by what a reading may do to them: contract 4.2's S, and R of which S is a part.
-#[derive(Debug, Clone, Default)]
-struct Reach(FxHashMap<TopicNo, bool>);
-
-impl Reach {
-    fn of(scope: &Scope, hands_off: &[TopicNo]) -> Reach {
-        let mut reach = FxHashMap::default();
-        for rules in &scope.programs {
-            for topic in rules.former.iter().filter(|topic| !scope.elsewhere.contains(topic)) {
-                reach.entry(*topic).or_insert(false);
-            }
-        }
-        for rules in &scope.programs {
-            reach.extend(rules.topics.iter().map(|&topic| (topic, true)));
-        }
-        for topic in hands_off {
-            reach.remove(topic);
-        }
-        Reach(reach)
-    }
-
-    fn detects(&self, topic: TopicNo) -> bool {
-        self.0.get(&topic) == Some(&true)
-    }
-
-    fn removes(&self, topic: TopicNo) -> bool {
-        self.0.contains_key(&topic)
+impl Scope {
+    pub fn new(programs: Vec<Arc<ProgramRules>>, elsewhere: Vec<TopicNo>) -> Scope {
+        let former = programs.iter().flat_map(|rules| &rules.former).filter(|topic| !elsewhere.contains(topic));
+        let mut reach: FxHashMap<TopicNo, bool> = former.map(|&topic| (topic, false)).collect();
+        reach.extend(programs.iter().flat_map(|rules| &rules.topics).map(|&topic| (topic, true)));
+        Scope { programs, elsewhere, reach }
     }
 }
 
@@ -160,9 +141,11 @@ pub struct Standing<'a> {
 /// `found` is by place, at most one a place. A block on which nothing in scope is found keeps what it has, unless
 /// `keep_when_empty` is false. A label found again with the same evidence stays as it is, provenance included.
 pub fn apply(standing: Standing<'_>, found: &[Label], scope: &Scope, keep_when_empty: bool) -> Applied {
-    let reach = Reach::of(scope, standing.hands_off);
+    let hands_off = |topic: TopicNo| standing.hands_off.contains(&topic);
+    let may_find = |topic| scope.reach.get(&topic) == Some(&true) && !hands_off(topic);
+    let may_remove = |topic| scope.reach.contains_key(&topic) && !hands_off(topic);
     let denied = |place: Place| standing.marks.iter().any(|mark| !mark.is && mark.place == place);
-    let mut found = found.iter().filter(|label| reach.detects(label.place.topic) && !denied(label.place)).peekable();
+    let mut found = found.iter().filter(|label| may_find(label.place.topic) && !denied(label.place)).peekable();
     let mut old = standing.labels.iter().peekable();
     let mut applied = Applied { detected: found.peek().is_some(), ..Applied::default() };
 
@@ -184,7 +167,7 @@ pub fn apply(standing: Standing<'_>, found: &[Label], scope: &Scope, keep_when_e
                 (None, Some(_)) => (None, found.next()),
                 (Some(_), _) => (old.next(), None),
             };
-            applied.settle(before.copied(), now.copied(), |label| !keeps && reach.removes(label.place.topic));
+            applied.settle(before.copied(), now.copied(), |label| !keeps && may_remove(label.place.topic));
         }
     }
     applied
@@ -279,7 +262,7 @@ mod tests {
 
     fn scope(topics: &[TopicNo], former: &[TopicNo]) -> Scope {
         let rules = ProgramRules { program: 1, topics: topics.to_vec(), former: former.to_vec() };
-        Scope { programs: vec![Arc::new(rules)], elsewhere: Vec::new() }
+        Scope::new(vec![Arc::new(rules)], Vec::new())
     }
 
     fn standing<'a>(labels: &'a [Label], marks: &'a [Mark]) -> Standing<'a> {

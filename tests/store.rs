@@ -153,7 +153,7 @@ impl Desk {
         let program = rules[&names.program("p").unwrap()].clone();
         let place = Place { transcript: 0, block: 0, topic: names.topic("a").unwrap() };
         let evidence = Evidence { phrase: names.phrase("alpha").unwrap(), score: 100, start: 0, end: 5 };
-        let scope = Arc::new(Scope { programs: vec![program], elsewhere: Vec::new() });
+        let scope = Arc::new(Scope::new(vec![program], Vec::new()));
         Finding::Read { edition: read.edition, version: read.version, scope, found: vec![(place, evidence)] }
     }
 

@@ -42,10 +42,8 @@ fn gather(first: LeaseOutcome, more: &Receiver<LeaseOutcome>) -> Vec<LeaseOutcom
 fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
     loop {
         match shared.store.commit(Arc::clone(batch), shared.settings.max_attempts, shared.now()) {
-            Ok(committed) => {
-                shared.disk_has_room();
-                return Some(committed);
-            }
+            // It says nothing of `min_free_bytes`: the lease loop looks at that.
+            Ok(committed) => return Some(committed),
             Err(Error::Full) => {
                 shared.disk_is_full();
                 if shared.stopping() {

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -120,6 +121,8 @@ impl Leaser<'_> {
             return Ok(sleep);
         }
         let asks: Vec<Ask> = live.into_iter().chain(bulk).collect();
+        // Before anything is leased: a job that is held from here on gives no lease, or its lease is interrupted.
+        let stops: FxHashMap<JobId, _> = asks.iter().map(|ask| (ask.job, self.shared.stop_flag(ask.job))).collect();
         let leases = self.shared.store.lease(asks.clone(), self.shared.epoch, now)?;
         for ask in asks {
             let given = leases.iter().find(|leased| leased.lease.lease == ask.lease).map_or(0, |l| l.items.len());
@@ -127,7 +130,8 @@ impl Leaser<'_> {
         }
         let some = !leases.is_empty();
         for leased in leases {
-            self.dispatch(leased);
+            let stop = stops.get(&leased.lease.job).cloned().unwrap_or_default();
+            self.dispatch(leased, stop);
         }
         // What could be leased was; more comes only when something changes, and that wakes this loop.
         Ok(if some { Duration::ZERO } else { sleep })
@@ -142,7 +146,8 @@ impl Leaser<'_> {
         match self.shared.store.lease_suspect(self.shared.epoch, lease, now)? {
             Some((job, leased)) => {
                 self.take_up(&job, at)?;
-                self.dispatch(leased);
+                // One item: there is no border to stop at.
+                self.dispatch(leased, Arc::default());
             }
             None => self.shared.no_suspects_left(),
         }
@@ -253,7 +258,7 @@ impl Leaser<'_> {
         self.next_lease
     }
 
-    fn dispatch(&mut self, leased: Leased) {
+    fn dispatch(&mut self, leased: Leased, stop: Arc<AtomicBool>) {
         let job = leased.lease.job;
         let Some(running) = self.jobs.get(&job) else {
             // Cannot be: a job is taken up before it is asked for. Its items go back at the next start.
@@ -264,7 +269,7 @@ impl Leaser<'_> {
         let channel = if rules.lane == Lane::Live { &self.live } else { &self.bulk };
         self.shared.sent_out();
         // There is room: nobody else sends. Workers outlive this loop.
-        let _ = channel.send(Work { leased, rules, stop: self.shared.stop_flag(job) });
+        let _ = channel.send(Work { leased, rules, stop });
     }
 }
 

@@ -96,7 +96,7 @@ impl Engine {
     fn spawn_all(&self, workers: usize, lease_woken: Receiver<()>, plan_woken: Receiver<()>) -> std::io::Result<()> {
         let (live, live_work) = bounded(64);
         // Enough that nobody waits for the next lease, little enough that a held job stops soon.
-        let (bulk, bulk_work) = bounded(workers * 2);
+        let (bulk, bulk_work) = bounded(workers * 8);
         let (outcomes, committing) = bounded(workers * 4);
         self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
         self.spawn("lease", move |shared| lease::lease_until_stopped(shared, &lease_woken, live, bulk))?;

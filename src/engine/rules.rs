@@ -112,17 +112,18 @@ impl JobRules {
         if !self.filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs) {
             return Ok(None);
         }
-        let mut scope = Scope::default();
+        let (mut programs, mut elsewhere) = (Vec::new(), Vec::new());
         for id in &shape.programs {
             let Some(program) = names.program(id) else { continue };
             let rules = self.rules.of_program(program);
             if self.filter.programs.is_empty() || self.filter.programs.contains(id) {
-                scope.programs.push(rules);
+                programs.push(rules);
             } else {
-                scope.elsewhere.extend(&rules.topics);
+                elsewhere.extend(&rules.topics);
             }
         }
         drop(names);
+        let scope = Scope::new(programs, elsewhere);
         let topics = scope.programs.iter().flat_map(|rules| &rules.topics);
         let topics = topics.filter_map(|topic| self.rules.index.get(topic).copied()).collect();
         let alike = match self.filter.stale_only {

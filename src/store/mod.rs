@@ -136,7 +136,9 @@ impl Store {
         schema::prepare(&mut connection, &path, durability)?;
         let names = Arc::new(RwLock::new(Names::load(&connection)?));
         let readers = r2d2::Pool::builder()
-            .max_size(12)
+            // More than can read at once (requests and threads of the engine): a worker that waited in vain for long
+            // readers would end the daemon. They are opened as needed.
+            .max_size(64)
             .min_idle(Some(1))
             .connection_timeout(Duration::from_secs(10))
             .build(Readers { path: path.clone() })

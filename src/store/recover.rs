@@ -118,10 +118,9 @@ fn count_death(tx: &Tx<'_>, begun: &Begun, max_attempts: u32, now: Millis) -> Re
 impl Tx<'_> {
     fn open_ids(&self) -> Result<Vec<JobId>> {
         // Only these can end by being recovered.
-        let (cancelling, running) = (JobState::Cancelling.as_str(), JobState::Running.as_str());
-        let mut statement = self.prepare_cached(
-            "SELECT id FROM job WHERE finished_at IS NULL AND (state = ? OR state = ?) AND running = 0",
-        )?;
-        Ok(statement.query_map([cancelling, running], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        let states = [JobState::Cancelling, JobState::Running, JobState::Paused].map(JobState::as_str);
+        let mut statement =
+            self.prepare_cached("SELECT id FROM job WHERE finished_at IS NULL AND state IN (?, ?, ?) AND running = 0")?;
+        Ok(statement.query_map(states, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
     }
 }

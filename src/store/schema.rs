@@ -16,6 +16,9 @@ const APPLICATION_ID: i32 = 0x726c_6264;
 /// The schema that this program writes; `user_version` of the file.
 const VERSION: i32 = 1;
 
+/// How long the writer waits for readers that are in its way.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What brings a file of version `n + 1` to the next one, at index `n`: so that a daemon can be replaced in place.
 const UPGRADES: [&str; VERSION as usize - 1] = [];
 
@@ -27,7 +30,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
         )),
         other => Error::Unusable(format!("cannot open {}: {other}", path.display())),
     };
-    connection.busy_timeout(Duration::from_secs(10)).map_err(wrong)?;
+    connection.busy_timeout(PATIENCE).map_err(wrong)?;
     // Before the first table is made, or it has no effect.
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrong)?;
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(wrong)?;

@@ -4,7 +4,7 @@
 //! replies only then: many callers share one sync of the disk, and nobody hears of a change that is not durable. A verb
 //! that fails is rolled back alone. Between batches it checkpoints, so that no other thread ever has to.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -41,6 +41,8 @@ pub(super) struct Tx<'a> {
     changes: Cell<i64>,
     /// A verb of this batch wants the log cut after its commit, before its reply.
     cut_log: Cell<bool>,
+    /// Why a verb of this batch ended the whole transaction.
+    broken: RefCell<Option<Error>>,
 }
 
 impl Tx<'_> {
@@ -155,8 +157,15 @@ fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<
         }
         Err(error) => {
             // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
-            if !tx.is_autocommit() {
-                tx.execute_batch("ROLLBACK TO verb; RELEASE verb")?;
+            if !tx.is_autocommit()
+                && let Err(error) = tx.execute_batch("ROLLBACK TO verb; RELEASE verb")
+            {
+                // Half of a verb must not be committed with the others.
+                error!("a verb could not be rolled back, so all of its batch are: {error}");
+                roll_back(tx);
+            }
+            if tx.is_autocommit() {
+                tx.broken.replace(Some(error.clone()));
             }
             tx.forget_names()?;
             Err(error)
@@ -171,6 +180,7 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
+        broken: RefCell::new(None),
     };
     let mut replies: Vec<Reply> = Vec::with_capacity(TOGETHER);
     let mut log_is_cut = false;
@@ -195,14 +205,13 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
             }
             Err(RecvTimeoutError::Timeout) => {
                 if !log_is_cut {
-                    checkpoint(&connection, "TRUNCATE");
-                    log_is_cut = true;
+                    log_is_cut = cut_log_unless_read(&connection);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    checkpoint(&connection, "TRUNCATE");
+    cut_log_unless_read(&connection);
 }
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
@@ -215,18 +224,23 @@ fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mu
     for verb in std::iter::once(first).chain(more.try_iter().take(TOGETHER - 1)) {
         replies.push(verb(Ok(tx)));
         if tx.is_autocommit() {
-            return Err(Error::Full);
+            return Err(tx.broken.take().unwrap_or(Error::Full));
         }
     }
-    tx.prepare_cached("COMMIT")?.execute([]).map_err(|error| {
-        if !tx.is_autocommit()
-            && let Err(error) = tx.execute_batch("ROLLBACK")
-        {
-            error!("a failed commit could not be rolled back: {error}");
-        }
+    tx.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(|error| {
+        roll_back(tx);
         Error::from(error)
     })?;
     Ok(())
+}
+
+/// Ends the transaction, where SQLite has not done so by itself.
+fn roll_back(tx: &Tx<'_>) {
+    if !tx.is_autocommit()
+        && let Err(error) = tx.execute_batch("ROLLBACK")
+    {
+        error!("a transaction could not be rolled back: {error}");
+    }
 }
 
 thread_local! {
@@ -239,13 +253,34 @@ fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn checkpoint(connection: &Connection, mode: &str) {
+/// Cuts the log. Where a reader still needs it, that is left for another time: neither the next verb nor the end of the
+/// daemon waits for somebody's long export.
+fn cut_log_unless_read(connection: &Connection) -> bool {
+    let patience = |patience| {
+        if let Err(error) = connection.busy_timeout(patience) {
+            warn!("busy_timeout: {error}");
+        }
+    };
+    patience(Duration::ZERO);
+    let cut = checkpoint(connection, "TRUNCATE");
+    patience(super::schema::PATIENCE);
+    cut
+}
+
+/// Folds the log back. False where somebody was in the way.
+fn checkpoint(connection: &Connection, mode: &str) -> bool {
     let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
     });
     match done {
         // What could not be folded back (a reader still needs it) is tried again after the next commit.
-        Ok((_, in_log, folded)) => LOG_PAGES.set((in_log - folded).max(0)),
-        Err(error) => warn!("checkpoint: {error}"),
+        Ok((busy, in_log, folded)) => {
+            LOG_PAGES.set((in_log - folded).max(0));
+            busy == 0
+        }
+        Err(error) => {
+            warn!("checkpoint: {error}");
+            false
+        }
     }
 }

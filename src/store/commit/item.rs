@@ -77,9 +77,9 @@ impl Commit<'_> {
         let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, outcome.revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let hands_off = if narrowed { self.hands_off(scope, newer)? } else { Vec::new() };
-        let own_scope = narrowed.then(|| Scope {
-            programs: scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect(),
-            elsewhere: scope.elsewhere.clone(),
+        let own_scope = narrowed.then(|| {
+            let programs = scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect();
+            Scope::new(programs, scope.elsewhere.clone())
         });
         let scope = own_scope.as_ref().unwrap_or(scope);
         if scope.programs.is_empty() {

@@ -1,0 +1,143 @@
+//! What a lease costs over the depth of the queue: runnable, lease and commit of items on which there is nothing to do,
+//! with everything still to come and with all but the last items behind it.
+//!
+//! Commits are not synced (`Durability::Normal`): the disk would hide what grows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use relabeld::job::{Filter, JobId, Lane};
+use relabeld::store::{Ask, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
+use rusqlite::{Connection, params};
+
+use crate::report::{Goal, Line, grouped, median};
+use crate::{Sizes, scratch};
+
+/// As many at each depth: twice they nearly drain the shallowest queue.
+const LEASES: usize = 95;
+const LEASE_ITEMS: usize = 5;
+const SHALLOW: usize = 1_000;
+const NOW: i64 = 1_795_132_800_000;
+
+/// Microseconds of each lease.
+#[derive(Default)]
+struct Cost {
+    at_first: Vec<f64>,
+    at_last: Vec<f64>,
+}
+
+pub fn run(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
+    let mut depths = vec![SHALLOW, 100_000, 1_000_000];
+    depths.retain(|&depth| depth < sizes.depth);
+    depths.push(sizes.depth.max(SHALLOW));
+    let mut costs = Vec::new();
+    for &depth in &depths {
+        let dir = scratch::directory()?;
+        fill(dir.path(), depth)?;
+        let mut cost = Cost::default();
+        for _ in 0..sizes.rounds {
+            measure(scratch::copy_of(dir.path())?.path(), &mut cost)?;
+        }
+        let (first, last) = (median(cost.at_first), median(cost.at_last));
+        let planned = grouped(depth as f64);
+        println!("  {planned:>10} planned: {first:.0} µs a lease, {last:.0} with all but the last done");
+        costs.push((first, last));
+    }
+    let ((shallow, _), (first, last)) = (costs[0], costs[costs.len() - 1]);
+    Ok(vec![Line {
+        what: format!("a lease at {} planned, of one at {}", grouped(sizes.depth as f64), grouped(SHALLOW as f64)),
+        goal: Goal::AtMost(1.2),
+        reached: first.max(last) / shallow,
+        figures: format!("{first:.0} at first, {last:.0} at last, of {shallow:.0} µs"),
+    }])
+}
+
+/// Items without a text, which nobody will read, put in by SQL; their job planned by the store.
+fn fill(dir: &Path, depth: usize) -> anyhow::Result<()> {
+    drop(Store::open(dir, Durability::Normal)?);
+    let connection = Connection::open(dir.join(scratch::DATABASE))?;
+    connection.execute_batch("BEGIN")?;
+    connection.execute(
+        "INSERT INTO shape (no, kind, media, programs, languages, items)
+         VALUES (1, 'conversation', 'chat', '[\"default\"]', '[]', ?)",
+        [depth as i64],
+    )?;
+    connection.execute(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+         INSERT INTO item (no, kind, id, edition, at, shape) SELECT n, 'conversation', n, 1, ? + n, 1 FROM n",
+        params![depth as i64, NOW],
+    )?;
+    connection.execute_batch("COMMIT")?;
+    drop(connection);
+
+    let store = Store::open(dir, Durability::Normal)?;
+    let wish = NewJob {
+        name: None,
+        description: None,
+        filter: Filter::all(),
+        priority: 50,
+        max_per_second: None,
+        created_by: "bench".into(),
+        split: false,
+    };
+    store.publish_range(wish, 0, NOW)?;
+    let mut planning = store.begin_planning(NOW)?.context("nothing to plan")?;
+    while planning.step(NOW)? == Planned::More {}
+    drop(planning);
+    store.close();
+    Ok(())
+}
+
+fn measure(dir: &Path, cost: &mut Cost) -> anyhow::Result<()> {
+    let store = Store::open(dir, Durability::Normal)?;
+    let job = store.runnable(Lane::Bulk, 1)?.first().context("no job runs")?.id;
+    drain(&store, job, &mut cost.at_first)?;
+    store.close();
+    skip_to_last(dir, job)?;
+    let store = Store::open(dir, Durability::Normal)?;
+    drain(&store, job, &mut cost.at_last)
+}
+
+/// Each lease is of the job's next items, none of which is there any more.
+fn drain(store: &Store, job: JobId, micros: &mut Vec<f64>) -> anyhow::Result<()> {
+    let epoch = store.recover(Vec::new(), 3, NOW)?.epoch;
+    for number in 0..LEASES {
+        let started = Instant::now();
+        let lease = number as i64;
+        ensure!(store.runnable(Lane::Bulk, 1)?.iter().any(|job| job.open), "nothing is left to lease");
+        let leased = store.lease(vec![Ask { job, items: LEASE_ITEMS, lease }], epoch, NOW)?;
+        let leased = leased.into_iter().next().context("no lease")?;
+        let done =
+            leased.items.iter().map(|item| Done { pos: item.pos, key: item.key, attempts: 1, finding: Finding::Gone });
+        let outcome =
+            LeaseOutcome { lease: leased.lease, revision: 0, keep_when_empty: true, done: done.collect(), ends: true };
+        let committed = store.commit(Arc::new([outcome]), 3, NOW)?;
+        ensure!(committed.fenced == 0, "the lease was not ours");
+        micros.push(started.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(())
+}
+
+/// Brings the job to its last chunks, as if all before them had been committed.
+fn skip_to_last(dir: &Path, job: JobId) -> anyhow::Result<()> {
+    let connection = Connection::open(dir.join(scratch::DATABASE))?;
+    let last: i64 = connection.query_row("SELECT max(no) FROM chunk WHERE job = ?", [job], |row| row.get(0))?;
+    let border = last - (SHALLOW / 256) as i64;
+    connection.execute_batch("BEGIN")?;
+    connection.execute(
+        "INSERT INTO result SELECT job, pos + done, n - done, ?, zeroblob(9 * (n - done)) FROM chunk
+         WHERE job = ? AND no < ? AND state = 'open'",
+        [NOW, job, border],
+    )?;
+    let skipped: i64 = connection.query_row(
+        "SELECT coalesce(sum(n - done), 0) FROM chunk WHERE job = ? AND no < ?",
+        [job, border],
+        |row| row.get(0),
+    )?;
+    connection.execute("UPDATE chunk SET done = n, state = 'closed' WHERE job = ? AND no < ?", [job, border])?;
+    connection.execute("UPDATE job SET pending = pending - ?2, done = done + ?2 WHERE id = ?1", [job, skipped])?;
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}

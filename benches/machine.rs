@@ -1,0 +1,53 @@
+//! What is measured on, and how much memory it took; Linux only, like the daemon.
+
+use std::fs::read_to_string;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+/// How often the memory is looked at: a batch of items lives longer.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+pub fn describe() -> String {
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let memory = kib("/proc/meminfo", "MemTotal:") as f64 / f64::from(1 << 20);
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
+    format!("{cores} cores, {memory:.0} GiB of memory, load before {load}")
+}
+
+/// What `work` answers, and the most anonymous memory (MiB) that this process held meanwhile.
+pub fn with_peak_memory<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    thread::scope(|scope| {
+        let (working, ended) = bounded::<()>(0);
+        let watching = scope.spawn(move || {
+            let mut peak = 0;
+            loop {
+                peak = peak.max(kib("/proc/self/status", "RssAnon:"));
+                if ended.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return peak;
+                }
+            }
+        });
+        let answer = work();
+        drop(working);
+        (answer, watching.join().unwrap_or_default() as f64 / 1024.0)
+    })
+}
+
+/// Seconds of processor time that this process has had, all threads together: what others on the machine take does not
+/// count in it.
+pub fn processor_seconds() -> f64 {
+    // After the name, in brackets, utime and stime are the 12th and 13th field; in hundredths (USER_HZ).
+    let text = read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// A field of a file of /proc that stands in kB; 0 where there is none.
+fn kib(path: &str, field: &str) -> u64 {
+    let text = read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or_default()
+}
