@@ -14,9 +14,7 @@
 CREATE TABLE daemon (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
   -- Starts so far. A lease names the epoch that took it; one of an older epoch is void.
-  epoch   INTEGER NOT NULL,
-  -- The highest change number ever given: numbers are not used again, even after the newest rows are pruned.
-  changes INTEGER NOT NULL
+  epoch   INTEGER NOT NULL
 ) STRICT;
 
 -- Interned words -----------------------------------------------------------------------------------------------------
@@ -67,7 +65,8 @@ CREATE TABLE item (
   version     INTEGER,
   -- 1 when `mark` has rows of it: spares every commit a look there.
   marked      INTEGER NOT NULL DEFAULT 0 CHECK (marked IN (0, 1)),
-  -- JSON array of every transcript id the item ever had. It only grows: labels and history name transcripts by ordinal.
+  -- JSON array of every transcript id the item ever had. It only grows until the item is erased: labels and
+  -- history name transcripts by ordinal.
   transcripts TEXT    NOT NULL DEFAULT '[]',
   UNIQUE (kind, id),
   CHECK ((at IS NULL) = (shape IS NULL))
@@ -277,7 +276,7 @@ CREATE TABLE task (
   reason      TEXT,
   error       TEXT,
   finished_at INTEGER,
-  -- Once done or failed: as an entry of result.
+  -- Once its item was read: as an entry of result.
   entry       BLOB,
   PRIMARY KEY (job, pos),
   CHECK ((state = 'running') = (lease IS NOT NULL AND epoch IS NOT NULL))

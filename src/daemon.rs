@@ -14,10 +14,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
 
 use crate::config::{self, Config, Partial};
-use crate::engine::{self, Compile, Engine, Settings};
+use crate::engine::{Compile, Engine, Settings};
 use crate::http::access::{Access, listening_refused};
 use crate::http::{Context, Endpoint, Listener};
-use crate::labeller::{Labeller, phrases};
+use crate::labeller::{Labeller, panic_is_caught, phrases};
 use crate::model::Catalogue;
 use crate::os::{self, Lock};
 use crate::store::{Durability, Store};
@@ -75,15 +75,15 @@ impl Daemon {
         };
         let store = Arc::new(Store::open(&config.data_dir, durability)?);
         renew_revision(&store)?;
+        let mut listeners = vec![Listener::Tcp(tcp)];
+        if let Some(socket) = &config.socket {
+            listeners.push(Listener::Unix(listen_unix(socket)?));
+        }
         let compile = by_phrases();
         let (failing, failed) = bounded(1);
         let engine = Arc::new(start_engine(&config, &store, &compile, failing)?);
         report_recovery(&engine);
 
-        let mut listeners = vec![Listener::Tcp(tcp)];
-        if let Some(socket) = &config.socket {
-            listeners.push(Listener::Unix(listen_unix(socket)?));
-        }
         let data_dir = config.data_dir.clone();
         let base_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let context = Context {
@@ -95,7 +95,12 @@ impl Daemon {
             address: address.to_string(),
             base_url,
         };
-        let endpoint = Endpoint::open(context, listeners).context("cannot serve HTTP")?;
+        let endpoint = Endpoint::open(context, listeners).inspect_err(|_| {
+            // What was begun ends, or the next start would suspect it.
+            engine.stop();
+            store.close();
+        });
+        let endpoint = endpoint.context("cannot serve HTTP")?;
         os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), 0o644)
             .context("cannot write the file `address`")?;
         info!("serving on {address}, data in {}", data_dir.display());
@@ -243,7 +248,7 @@ fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        if std::thread::current().name().is_some() && !engine::panic_is_caught() {
+        if std::thread::current().name().is_some() && !panic_is_caught() {
             error!("a thread panicked: the process ends");
             std::process::exit(101);
         }

@@ -80,12 +80,6 @@ pub struct Edit {
     pub new: Option<Label>,
 }
 
-impl Edit {
-    pub fn place(&self) -> Option<Place> {
-        self.new.or(self.old).map(|label| label.place)
-    }
-}
-
 /// The topics of one program at a job's revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramRules {
@@ -129,7 +123,7 @@ pub struct Applied {
 /// What is known of an item when what was found on it is applied.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
-    /// By place.
+    /// By place, as the marks.
     pub labels: &'a [Label],
     pub marks: &'a [Mark],
     /// Topics that newer rules have read here already: neither found nor removed.
@@ -144,7 +138,7 @@ pub fn apply(standing: Standing<'_>, found: &[Label], scope: &Scope, keep_when_e
     let hands_off = |topic: TopicNo| standing.hands_off.contains(&topic);
     let may_find = |topic| scope.reach.get(&topic) == Some(&true) && !hands_off(topic);
     let may_remove = |topic| scope.reach.contains_key(&topic) && !hands_off(topic);
-    let denied = |place: Place| standing.marks.iter().any(|mark| !mark.is && mark.place == place);
+    let denied = |place: Place| mark_at(standing.marks, place).is_some_and(|mark| !mark.is);
     let mut found = found.iter().filter(|label| may_find(label.place.topic) && !denied(label.place)).peekable();
     let mut old = standing.labels.iter().peekable();
     let mut applied = Applied { detected: found.peek().is_some(), ..Applied::default() };
@@ -205,20 +199,25 @@ impl Applied {
     }
 }
 
+fn mark_at(marks: &[Mark], place: Place) -> Option<&Mark> {
+    marks.binary_search_by_key(&place, |mark| mark.place).ok().map(|at| &marks[at])
+}
+
 /// What stands after people's words are heard: a human label for each `is`, no label for each `is_not`.
 ///
-/// A human label whose mark is gone goes too. `now` is when a new human label came.
+/// Both come by place. A human label whose mark is gone goes too. `now` is when a new human label came.
 pub fn with_marks(labels: &[Label], marks: &[Mark], now: Millis) -> Vec<Label> {
     let mut standing: Vec<Label> = labels
         .iter()
-        .filter(|label| match marks.iter().find(|mark| mark.place == label.place) {
+        .filter(|label| match mark_at(marks, label.place) {
             Some(mark) => mark.is && label.is_human(),
             None => !label.is_human(),
         })
         .copied()
         .collect();
     for mark in marks.iter().filter(|mark| mark.is) {
-        if !standing.iter().any(|label| label.place == mark.place) {
+        let stood = labels.binary_search_by_key(&mark.place, |label| label.place).is_ok_and(|at| labels[at].is_human());
+        if !stood {
             let by = Provenance { job: 0, revision: 0, at: now };
             standing.push(Label { place: mark.place, evidence: None, by });
         }

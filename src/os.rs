@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use rustix::fs::Access;
@@ -176,21 +175,6 @@ pub fn ready() {
 
 pub fn stopping() {
     tell(NotifyState::Stopping);
-}
-
-/// The line that `systemctl status` shows.
-pub fn status(text: &str) {
-    // A line break would start another assignment of the protocol.
-    tell(NotifyState::Status(&text.replace(['\n', '\r'], " ")));
-}
-
-pub fn watchdog() {
-    tell(NotifyState::Watchdog);
-}
-
-/// How often to call [`watchdog`]: half of what the unit's `WatchdogSec=` allows; none when it has none.
-pub fn watchdog_interval() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
 /// A lost message must never stop the daemon; systemd's own timeouts tell of it.

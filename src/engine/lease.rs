@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -22,12 +23,13 @@ const LEASE_ITEMS: usize = 256;
 /// Jobs of a lane looked at in one turn: past it the youngest wait.
 const JOBS: usize = 1_000;
 /// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Compiled revisions kept at hand.
 const REVISIONS: usize = 4;
 
 pub fn lease_until_stopped(shared: &Shared, wake: &Receiver<()>, live: Sender<Work>, bulk: Sender<Work>) {
-    let mut leaser = Leaser { shared, live, bulk, jobs: FxHashMap::default(), revisions: Vec::new(), next_lease: 0 };
+    let mut leaser =
+        Leaser { shared, live, bulk, jobs: FxHashMap::default(), furthest: 0.0, revisions: Vec::new(), next_lease: 0 };
     while !shared.stopping() {
         let sleep = match leaser.turn(Instant::now(), shared.now()) {
             Ok(sleep) => sleep,
@@ -101,6 +103,8 @@ struct Leaser<'a> {
     live: Sender<Work>,
     bulk: Sender<Work>,
     jobs: FxHashMap<JobId, Running>,
+    /// The furthest that any bulk job has come: where one that comes, or comes back, begins.
+    furthest: f64,
     revisions: Vec<Arc<Rules>>,
     next_lease: i64,
 }
@@ -143,13 +147,13 @@ impl Leaser<'_> {
             return Ok(LONGEST_SLEEP);
         }
         let lease = self.lease_number();
-        match self.shared.store.lease_suspect(self.shared.epoch, lease, now)? {
-            Some((job, leased)) => {
-                self.take_up(&job, at)?;
-                // One item: there is no border to stop at.
-                self.dispatch(leased, Arc::default());
-            }
-            None => self.shared.no_suspects_left(),
+        // Before it is asked: a job that is resumed meanwhile, with suspects of its own, raises the flag again.
+        self.shared.suspects.store(false, Ordering::Relaxed);
+        if let Some((job, leased)) = self.shared.store.lease_suspect(self.shared.epoch, lease, now)? {
+            self.shared.suspects.store(true, Ordering::Relaxed);
+            self.take_up(&job, at)?;
+            // One item: there is no border to stop at.
+            self.dispatch(leased, Arc::default());
         }
         Ok(Duration::ZERO)
     }
@@ -171,7 +175,8 @@ impl Leaser<'_> {
                 break;
             }
             self.take_up(job, at)?;
-            asks.push(Ask { job: job.id, items: LEASE_ITEMS, lease: self.lease_number() });
+            // A live job has one item.
+            asks.push(Ask { job: job.id, items: 1, lease: self.lease_number() });
         }
         Ok((asks, sleep))
     }
@@ -195,6 +200,9 @@ impl Leaser<'_> {
         for job in &jobs {
             self.take_up(job, at)?;
             sleep = sleep.min(until(job.due, now));
+            if let Some(running) = self.jobs.get_mut(&job.id).filter(|_| job.waits(now)) {
+                running.pass = running.pass.max(self.furthest);
+            }
         }
         let mut open: Vec<&Runnable> =
             jobs.iter().filter(|job| job.open || job.due.is_some_and(|due| due <= now)).collect();
@@ -208,6 +216,8 @@ impl Leaser<'_> {
             if let Some(allowance) = &mut running.allowance {
                 items = items.min(allowance.items());
                 if items == 0 {
+                    // Time that its own limit let pass gives it no claim on the others' time.
+                    running.pass = running.pass.max(self.furthest);
                     sleep = sleep.min(allowance.until_full());
                     open.remove(next);
                     continue;
@@ -215,6 +225,7 @@ impl Leaser<'_> {
                 allowance.tokens -= items as f64;
             }
             running.pass += items as f64 / running.priority;
+            self.furthest = self.furthest.max(running.pass);
             asks.push(Ask { job: job.id, items, lease: self.lease_number() });
         }
         Ok((asks, sleep))
@@ -222,13 +233,11 @@ impl Leaser<'_> {
 
     /// Makes a job ready to be leased from: its rules, its place among the others, its allowance.
     fn take_up(&mut self, job: &Runnable, at: Instant) -> Result<()> {
-        // One that comes later begins where the others are: it has no claim on the time before.
-        let least = self.jobs.values().map(|running| running.pass).min_by(f64::total_cmp).unwrap_or_default();
         if !self.jobs.contains_key(&job.id) {
             let rules = self.rules(job.revision)?;
             let rules = Arc::new(JobRules::new(job, rules));
             let priority = job.priority as f64;
-            self.jobs.insert(job.id, Running { rules, pass: least, priority, allowance: None });
+            self.jobs.insert(job.id, Running { rules, pass: self.furthest, priority, allowance: None });
         }
         if let Entry::Occupied(mut known) = self.jobs.entry(job.id) {
             let running = known.get_mut();

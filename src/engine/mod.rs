@@ -26,7 +26,6 @@ use log::error;
 
 pub use rules::Compile;
 pub use stats::Totals;
-pub use work::panic_is_caught;
 
 use self::shared::Shared;
 use crate::job::{Job, JobId};

@@ -33,7 +33,7 @@ fn plan_next(shared: &Shared) -> Result<bool> {
         return Ok(false);
     }
     let Some(mut planning) = shared.store.begin_planning(shared.now())? else { return Ok(false) };
-    while !shared.stopping() {
+    while !shared.stopping() && !shared.held() {
         match planning.step(shared.now())? {
             Planned::More => {}
             Planned::Whole => {

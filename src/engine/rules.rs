@@ -34,12 +34,15 @@ impl Rules {
         let phrases = catalogue
             .topics
             .iter()
-            .map(|topic| topic.phrases.iter().map(|phrase| names.phrase(&phrase.text).unwrap_or_default()).collect());
+            .map(|topic| topic.phrases.iter().map(|phrase| names.phrase(&phrase.text).unwrap_or_default()).collect())
+            .collect();
+        // Compiling takes its time, and the writer waits for whoever reads the names.
+        drop(names);
         Ok(Rules {
             revision,
             labeller: compile(&catalogue),
             index: topics.iter().copied().zip(0..).collect(),
-            phrases: phrases.collect(),
+            phrases,
             topics,
             programs,
         })

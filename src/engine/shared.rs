@@ -102,10 +102,6 @@ impl Shared {
         self.suspects.load(Ordering::Relaxed)
     }
 
-    pub fn no_suspects_left(&self) {
-        self.suspects.store(false, Ordering::Relaxed);
-    }
-
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
     }
@@ -118,6 +114,13 @@ impl Shared {
         self.in_flight.fetch_sub(leases, Ordering::AcqRel);
         self.tell_news();
         self.wake_lease();
+    }
+
+    /// Worker `slot` has no item in analysis: its last one is not suspect any more.
+    pub fn nothing_begun(&self, slot: usize) {
+        if let Err(error) = self.notes.end(slot) {
+            self.fail(format!("the note of what was begun could not be written: {error}"));
+        }
     }
 
     pub fn tell_news(&self) {

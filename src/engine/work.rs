@@ -1,28 +1,16 @@
 //! Workers: they read the items of a lease, have them analysed, and send on what was found. They never write.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use log::warn;
 
 use super::Shared;
 use super::rules::JobRules;
+use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
 use crate::store::{Done, Finding, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
-
-thread_local! {
-    /// This thread is inside a labeller, whose panic is caught.
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread, now, is a labeller's and will be caught.
-pub fn panic_is_caught() -> bool {
-    CATCHING.get()
-}
 
 /// A lease on its way to a worker.
 pub struct Work {
@@ -47,9 +35,7 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
         if let Err(error) = analyse_lease(shared, slot, &work, &mut lease, outcomes) {
             shared.fail(format!("a worker could not read: {error}"));
         }
-        if let Err(error) = shared.notes.end(slot) {
-            shared.fail(format!("the note of what was begun could not be written: {error}"));
-        }
+        shared.nothing_begun(slot);
         // The commit loop outlives the workers.
         let _ = outcomes.send(lease.piece(true));
     }
@@ -88,6 +74,8 @@ fn analyse_lease(
 ) -> Result<()> {
     let mut rest = &work.leased.items[..];
     while !rest.is_empty() {
+        // Nothing is being analysed while the next items are read.
+        shared.nothing_begun(slot);
         let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
         let read = shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only)?;
         let (batch, after) = rest.split_at(read.len().min(rest.len()));
@@ -100,6 +88,7 @@ fn analyse_lease(
                 if item.elsewhere { Finding::Elsewhere } else { attempt(shared, slot, work, item, read.as_ref())? };
             lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
             if lease.since.elapsed() >= PIECE {
+                shared.nothing_begun(slot);
                 let _ = outcomes.send(lease.piece(false));
             }
         }
@@ -120,21 +109,16 @@ fn attempt(shared: &Shared, slot: usize, work: &Work, item: &LeasedItem, read: O
     if rules.filter.stale_only && scope.alike.iter().all(is_fresh) {
         return Ok(Finding::Current);
     }
-    let document = read.document()?;
+    let Ok(document) = read.document() else {
+        let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
+        return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
+    };
     if let Err(error) = shared.notes.begin(slot, rules.job, item.pos) {
         shared.fail(format!("the note of what was begun could not be written: {error}"));
     }
-    // A labeller's panic is that item's error, and nobody else's: what it was called with is not used again.
-    CATCHING.set(true);
-    let analysed = catch_unwind(AssertUnwindSafe(|| rules.rules.labeller.analyse(&document, &scope.topics)));
-    CATCHING.set(false);
-    let found = match analysed {
-        Ok(Ok(detections)) => rules.rules.by_place(&detections),
-        Ok(Err(failure)) => return Ok(failed(failure, item, shared.now())),
-        Err(_) => {
-            warn!("job {}: the labeller panicked on item {}", rules.job, item.key.item);
-            return Ok(failed(Failure::Permanent("the labeller panicked".into()), item, shared.now()));
-        }
+    let found = match analyse_guarded(&*rules.rules.labeller, &document, &scope.topics) {
+        Ok(detections) => rules.rules.by_place(&detections),
+        Err(failure) => return Ok(failed(failure, item, shared.now())),
     };
     Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
 }

@@ -1,6 +1,6 @@
 //! Answers: JSON, streams, and the problems of RFC 9457.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use serde_json::{Value, json};
 use tiny_http::{Header, Response, StatusCode};
@@ -164,6 +164,31 @@ impl From<Answer> for Boxed {
                 response(200, headers, body, None)
             }
             Answer::Empty { status, headers } => response(status, headers, Box::new(std::io::empty()), Some(0)),
+        }
+    }
+}
+
+/// Sends a stream, chunk by chunk. One that fails in the middle ends without its last chunk, which every client takes
+/// for a broken download: tiny_http's own way would end it as if it were whole.
+pub fn stream(
+    mut to: Box<dyn Write + Send>,
+    content_type: &str,
+    file: &str,
+    mut body: Box<dyn Read + Send>,
+) -> io::Result<()> {
+    write!(
+        to,
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Disposition: attachment; filename=\"{file}\"\r\n\
+         X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = body.read(&mut buffer).inspect_err(|error| log::error!("an export broke off: {error}"))?;
+        write!(to, "{n:x}\r\n")?;
+        to.write_all(&buffer[..n])?;
+        to.write_all(b"\r\n")?;
+        if n == 0 {
+            return to.flush();
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Asked<'a> {
     pub cookie: Option<String>,
     pub if_match: Option<String>,
     pub content_encoding: Option<String>,
+    /// One was sent.
+    pub idempotency_key: bool,
     pub now: Millis,
 }
 
@@ -69,11 +71,16 @@ impl Query {
         Query { left: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), taken: Vec::new() }
     }
 
-    /// The parameter, unless it is absent or empty. Given twice, it is an error when the rest is finished.
+    /// The parameter, unless it is absent or empty.
     pub fn take(&mut self, name: &'static str) -> Option<String> {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// The parameter, empty or not. Given twice, it is an error when the rest is finished.
+    pub fn given(&mut self, name: &'static str) -> Option<String> {
         self.taken.push(name);
         let at = self.left.iter().position(|(given, _)| given == name)?;
-        Some(self.left.remove(at).1).filter(|value| !value.is_empty())
+        Some(self.left.remove(at).1)
     }
 
     /// A list, comma by comma.
@@ -83,15 +90,16 @@ impl Query {
     }
 
     pub fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
-        match self.take(name).as_deref() {
+        match self.given(name).as_deref() {
             None | Some("false" | "0") => Ok(false),
-            Some("true" | "1") => Ok(true),
+            // As in `?strict`.
+            Some("" | "true" | "1") => Ok(true),
             Some(_) => Err(Problem::invalid(format!("{name}: must be true or false"))),
         }
     }
 
     pub fn number(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
-        let Some(text) = self.take(name) else { return Ok(None) };
+        let Some(text) = self.given(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| *number >= 0);
         number.map(Some).ok_or_else(|| Problem::invalid(format!("{name}: must be a whole number from 0 on")))
     }

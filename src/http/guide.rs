@@ -59,7 +59,7 @@ pub fn reanalysis(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let now = asked.now;
     let from = asked.query.time("from", now)?;
     let until = asked.query.time("until", now)?;
-    let kind = asked.query.take("type");
+    let kind = asked.query.given("type");
     asked.query.finish()?;
     let types = match kind {
         None => Vec::new(),

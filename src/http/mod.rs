@@ -15,7 +15,7 @@ mod routes;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -106,6 +106,7 @@ fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
         _ => {}
     }
     let listener = UnixListener::bind(socket)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     Server::from_listener(listener, None).map(Arc::new).map_err(io::Error::other)
 }
 
@@ -198,6 +199,9 @@ impl Behind {
             debug!("{} {}: {} {}", request.method(), path_of(request.url()), problem.status, problem.code);
         }
         let responded = match handled {
+            Ok(Answer::Stream { content_type, file, body }) if *request.method() != tiny_http::Method::Head => {
+                answer::stream(request.into_writer(), content_type, &file, body)
+            }
             Ok(answer) => request.respond(tiny_http::Response::from(answer)),
             Err(problem) => request.respond(tiny_http::Response::from(problem)),
         };
@@ -218,6 +222,7 @@ impl Behind {
         let (host, origin) = (header("Host"), header("Origin"));
         let (authorization, cookie) = (header("Authorization"), header("Cookie"));
         let (if_match, content_encoding) = (header("If-Match"), header("Content-Encoding"));
+        let idempotency_key = header("Idempotency-Key").is_some();
         // Written by the gate, once.
         let over_unix = header("X-Relabeld-Via").as_deref() == Some("unix");
 
@@ -245,6 +250,7 @@ impl Behind {
             cookie,
             if_match,
             content_encoding,
+            idempotency_key,
             now,
         };
         (route.handle)(&self.context, &mut asked)

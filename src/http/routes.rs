@@ -60,7 +60,8 @@ const ROUTES: &[Route] = routes! {
 /// The route of a call, and the parts of its path that stand for something.
 pub fn find(method: &str, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
     // HEAD is a GET whose body the server leaves out.
-    let method = if method == "HEAD" { "GET" } else { method };
+    // It must not use up a login, though: those who look at links before people do would.
+    let method = if method == "HEAD" && !path.starts_with("/login/") { "GET" } else { method };
     let mut other_methods = Vec::new();
     for route in ROUTES {
         let Some(parts) = parts_of(route.path, path) else { continue };

@@ -102,6 +102,15 @@ impl Store {
         })
     }
 
+    /// The number of the current revision, and the labeller that it was made for.
+    pub fn current_revision(&self) -> Result<(Revision, String)> {
+        self.read(|connection| {
+            Ok(connection
+                .prepare_cached("SELECT no, labeller FROM revision ORDER BY no DESC LIMIT 1")?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+    }
+
     /// Makes `catalogue` the next revision, unless it is the current one already.
     ///
     /// `if_match` must be the current revision where it is given; removing topics needs `allow_remove`.

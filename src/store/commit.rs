@@ -14,7 +14,7 @@ use super::rows::Coverage;
 use super::writer::Tx;
 use super::{Error, Result, Store};
 use crate::job::{JobId, LabelCounts, NO_TOPICS_DETECTED};
-use crate::label::{Evidence, Place, Revision, Scope};
+use crate::label::{Evidence, Place, ProgramNo, Revision, Scope, TopicNo};
 use crate::model::{Failure, Millis};
 
 /// Where leased items came from.
@@ -117,6 +117,7 @@ impl Store {
                 max_attempts,
                 coverage: Coverage::default(),
                 ledgers: FxHashMap::default(),
+                newer_topics: FxHashMap::default(),
                 total: Committed::default(),
             };
             for outcome in outcomes.iter() {
@@ -133,6 +134,8 @@ struct Commit<'a> {
     max_attempts: u32,
     coverage: Coverage,
     ledgers: FxHashMap<JobId, Ledger>,
+    /// Per newer revision and program, its topics: looked up once a commit.
+    newer_topics: FxHashMap<(Revision, ProgramNo), Vec<TopicNo>>,
     total: Committed,
 }
 

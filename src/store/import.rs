@@ -1,6 +1,9 @@
 //! Import: an item goes in, replaces an older one, or is refused.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
+use rustc_hash::FxHashMap;
 
 use super::names::{Shape, list_into};
 use super::rows::{Coverage, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
@@ -47,11 +50,6 @@ struct Importing<'a> {
     now: Millis,
     coverage: Coverage,
     outcome: ImportOutcome,
-}
-
-/// A place by the transcript's id rather than its ordinal.
-fn block_at<'a>(item: &'a [Transcript], transcript: &str, block: u32) -> Option<&'a Block> {
-    item.iter().find(|t| t.id == transcript)?.blocks.get(block as usize)
 }
 
 impl Importing<'_> {
@@ -121,7 +119,7 @@ impl Importing<'_> {
             return Ok(());
         }
 
-        let moves = Moves { before: &before.transcripts, after: &item.transcripts, ids: &ids };
+        let moves = Moves::new(&before.transcripts, &item.transcripts, &ids);
         let (labels, kept_marks, dropped) = moves.carry(&reading.labels, &marks_before);
         let marks = match &incoming.marks {
             Some(marks) => self.marks(marks, &ids)?,
@@ -130,7 +128,7 @@ impl Importing<'_> {
                 kept_marks
             }
         };
-        if same && same_marks(&marks, &marks_before) {
+        if same && marks == marks_before {
             self.outcome.counts.unchanged += 1;
             return Ok(());
         }
@@ -158,24 +156,25 @@ impl Importing<'_> {
 
     /// Writes the marks, and the labels that stand under them; history gets what that changed.
     fn settle(&mut self, no: i64, old: &Reading, new: Reading, old_marks: &[Mark], marks: &[Mark]) -> Result<()> {
-        if !same_marks(old_marks, marks) {
+        if old_marks != marks {
             self.tx.put_marks(no, marks)?;
         }
         self.tx.settle_reading(no, old, Reading { labels: with_marks(&new.labels, marks, self.now), ..new }, self.now)
     }
 
     fn marks(&self, marks: &[IncomingMark], ids: &[String]) -> Result<Vec<Mark>> {
+        let ordinals = ordinals_of(ids);
+        // The line was refused if it said two things of one place.
         let mut known: Vec<Mark> = Vec::with_capacity(marks.len());
         for mark in marks {
-            let ordinal = ids.iter().position(|id| *id == mark.transcript);
-            let ordinal = ordinal.ok_or_else(|| Error::Invalid(format!("no transcript {:?}", mark.transcript)))?;
+            let ordinal = ordinals.get(mark.transcript.as_str());
+            let &ordinal = ordinal.ok_or_else(|| Error::Invalid(format!("no transcript {:?}", mark.transcript)))?;
             let topic = self.tx.intern_topic(&mark.topic)?;
-            let place = Place { transcript: ordinal as u32, block: mark.block, topic };
-            // The last word on a place counts.
-            known.retain(|other| other.place != place);
+            let place = Place { transcript: ordinal, block: mark.block, topic };
             known.push(Mark { place, is: mark.mark == MarkWord::Is });
         }
         known.sort_unstable_by_key(|mark| mark.place);
+        known.dedup_by_key(|mark| mark.place);
         Ok(known)
     }
 
@@ -207,10 +206,6 @@ impl Tx<'_> {
     }
 }
 
-fn same_marks(one: &[Mark], other: &[Mark]) -> bool {
-    one.len() == other.len() && one.iter().all(|mark| other.contains(mark))
-}
-
 fn shape_of(item: &Item) -> Shape {
     let mut languages: Vec<String> = item.transcripts.iter().filter_map(|t| t.language.clone()).collect();
     languages.sort();
@@ -220,14 +215,20 @@ fn shape_of(item: &Item) -> Shape {
 
 /// The place of each of the item's transcripts in `ids`, which grows by those it did not have.
 fn ordinals_in(ids: &mut Vec<String>, item: &Item) -> Vec<u32> {
-    let mut ordinal = |id: &String| match ids.iter().position(|known| known == id) {
-        Some(at) => at as u32,
+    let known: FxHashMap<String, u32> = ids.iter().cloned().zip(0..).collect();
+    let mut ordinal = |id: &String| match known.get(id) {
+        Some(&at) => at,
+        // An item's own transcripts have ids of their own.
         None => {
             ids.push(id.clone());
             ids.len() as u32 - 1
         }
     };
     item.transcripts.iter().map(|transcript| ordinal(&transcript.id)).collect()
+}
+
+fn ordinals_of(ids: &[String]) -> FxHashMap<&str, u32> {
+    ids.iter().map(String::as_str).zip(0..).collect()
 }
 
 /// Why a note may not replace the stored one.
@@ -256,59 +257,70 @@ fn read_alike(one: &[Transcript], other: &[Transcript]) -> bool {
 
 /// What stays when an item's text is replaced.
 struct Moves<'a> {
-    before: &'a [Transcript],
-    after: &'a [Transcript],
+    before: FxHashMap<&'a str, &'a Transcript>,
+    after: FxHashMap<&'a str, &'a Transcript>,
     ids: &'a [String],
+    /// Of each new text its only (transcript, block); None for one that stands more than once.
+    only: FxHashMap<&'a str, Option<(u32, u32)>>,
 }
 
-impl Moves<'_> {
+impl<'a> Moves<'a> {
+    fn new(before: &'a [Transcript], after: &'a [Transcript], ids: &'a [String]) -> Moves<'a> {
+        let by_id = |transcripts: &'a [Transcript]| transcripts.iter().map(|t| (t.id.as_str(), t)).collect();
+        let ordinals = ordinals_of(ids);
+        let mut only = FxHashMap::default();
+        for transcript in after {
+            let Some(&ordinal) = ordinals.get(transcript.id.as_str()) else { continue };
+            for (block, at) in transcript.blocks.iter().zip(0..) {
+                only.entry(block.text.as_str()).and_modify(|place| *place = None).or_insert(Some((ordinal, at)));
+            }
+        }
+        Moves { before: by_id(before), after: by_id(after), ids, only }
+    }
+}
+
+impl<'a> Moves<'a> {
     /// Labels and marks that stay or follow, and the marks that do not.
     ///
     /// A block equal in speaker and text at its place keeps all. Elsewhere rule labels go, and a mark (with its human
     /// label) follows the only block of equal text.
     fn carry(&self, labels: &[Label], marks: &[Mark]) -> (Vec<Label>, Vec<Mark>, Vec<Mark>) {
-        let mut kept: Vec<Mark> = marks.iter().filter(|mark| self.stays(mark.place)).copied().collect();
-        let mut standing: Vec<Label> = labels.iter().filter(|label| self.stays(label.place)).copied().collect();
+        let stays = |place| self.stays(place);
+        let mut kept: BTreeMap<Place, Mark> =
+            marks.iter().filter(|mark| stays(mark.place)).map(|&mark| (mark.place, mark)).collect();
+        let mut standing: BTreeMap<Place, Label> =
+            labels.iter().filter(|label| stays(label.place)).map(|&label| (label.place, label)).collect();
         let mut dropped = Vec::new();
-        for &mark in marks.iter().filter(|mark| !self.stays(mark.place)) {
-            let place = self.only_equal(mark.place).filter(|place| kept.iter().all(|other| other.place != *place));
-            let Some(place) = place else {
+        for &mark in marks.iter().filter(|mark| !stays(mark.place)) {
+            let Some(place) = self.only_equal(mark.place).filter(|place| !kept.contains_key(place)) else {
                 dropped.push(mark);
                 continue;
             };
-            kept.push(Mark { place, ..mark });
-            if let Some(&label) = labels.iter().find(|label| label.place == mark.place && label.is_human()) {
-                standing.retain(|other| other.place != place);
-                standing.push(Label { place, ..label });
+            kept.insert(place, Mark { place, ..mark });
+            if let Ok(at) = labels.binary_search_by_key(&mark.place, |label| label.place)
+                && labels[at].is_human()
+            {
+                standing.insert(place, Label { place, ..labels[at] });
             }
         }
-        kept.sort_unstable_by_key(|mark| mark.place);
-        standing.sort_unstable_by_key(|label| label.place);
-        (standing, kept, dropped)
+        (standing.into_values().collect(), kept.into_values().collect(), dropped)
     }
 
-    fn id(&self, ordinal: u32) -> &str {
-        self.ids.get(ordinal as usize).map_or("", String::as_str)
+    fn block(&self, transcripts: &FxHashMap<&str, &'a Transcript>, place: Place) -> Option<&'a Block> {
+        let id = self.ids.get(place.transcript as usize)?;
+        transcripts.get(id.as_str())?.blocks.get(place.block as usize)
     }
 
     fn stays(&self, place: Place) -> bool {
-        let id = self.id(place.transcript);
-        match (block_at(self.before, id, place.block), block_at(self.after, id, place.block)) {
+        match (self.block(&self.before, place), self.block(&self.after, place)) {
             (Some(before), Some(after)) => (&before.speaker, &before.text) == (&after.speaker, &after.text),
             _ => false,
         }
     }
 
     fn only_equal(&self, place: Place) -> Option<Place> {
-        let text = &block_at(self.before, self.id(place.transcript), place.block)?.text;
-        let mut equal = self.after.iter().flat_map(|t| {
-            t.blocks.iter().zip(0..).filter(|(block, _)| block.text == *text).map(move |(_, block)| (&t.id, block))
-        });
-        let (id, block) = equal.next()?;
-        if equal.next().is_some() {
-            return None;
-        }
-        let transcript = self.ids.iter().position(|known| known == id)? as u32;
+        let text = &self.block(&self.before, place)?.text;
+        let (transcript, block) = self.only.get(text.as_str()).copied().flatten()?;
         Some(Place { transcript, block, topic: place.topic })
     }
 }

@@ -301,7 +301,8 @@ impl Store {
     /// Holds a job, or its group: nothing of it is leased any more. Already held is fine.
     pub fn pause_job(&self, id: JobId) -> Result<Job> {
         self.control(id, |tx, job| match job.state {
-            JobState::Paused => Ok(()),
+            // One of a group may be ending already.
+            JobState::Paused | JobState::Cancelling => Ok(()),
             state => tx.set_state(job.id, state, JobState::Paused),
         })
     }

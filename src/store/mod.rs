@@ -87,6 +87,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
+        // A full disk has another name where the shared memory of the log cannot grow.
+        if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+            return Error::Full;
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(error.to_string()),
@@ -120,7 +124,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates `DIR/relabeld.db`, brings its schema up to date, and begins a new epoch.
+    /// Opens or creates `DIR/relabeld.db` and brings its schema up to date.
     ///
     /// The caller holds the lock of the directory.
     pub fn open(dir: &Path, durability: Durability) -> Result<Store> {
@@ -138,7 +142,7 @@ impl Store {
         let readers = r2d2::Pool::builder()
             // More than can read at once (requests and threads of the engine): a worker that waited in vain for long
             // readers would end the daemon. They are opened as needed.
-            .max_size(64)
+            .max_size(1_200)
             .min_idle(Some(1))
             .connection_timeout(Duration::from_secs(10))
             .build(Readers { path: path.clone() })
@@ -206,7 +210,8 @@ impl r2d2::ManageConnection for Readers {
         Ok(())
     }
 
-    fn has_broken(&self, _: &mut Connection) -> bool {
-        false
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        // Still in a transaction: its snapshot is old, and the next reader could not begin one.
+        !connection.is_autocommit()
     }
 }

@@ -10,7 +10,7 @@ use crate::job::{Job, JobState, Lane};
 /// Tasks that wait and that run, by lane, and what there is besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue {
-    /// (pending, running)
+    /// (pending, running); a job whose list is not whole yet has what is planned of it pending, at least one.
     pub live: (i64, i64),
     pub bulk: (i64, i64),
     /// Jobs that have not ended, by state.
@@ -23,7 +23,8 @@ impl Store {
         self.read(|connection| {
             let mut queue = Queue::default();
             let mut statement =
-                connection.prepare_cached("SELECT lane, state, pending, running FROM job WHERE finished_at IS NULL")?;
+                connection.prepare_cached("SELECT lane, state, CASE WHEN total IS NULL AND state <> 'draft' THEN max(planned, 1) ELSE pending END, running
+                 FROM job WHERE finished_at IS NULL")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let lane: String = row.get(0)?;

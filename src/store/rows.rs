@@ -78,7 +78,10 @@ pub(super) fn reading_of(connection: &Connection, item: i64) -> Result<Reading> 
 }
 
 pub(super) fn marks_of(connection: &Connection, item: i64) -> Result<Vec<Mark>> {
-    let mut statement = connection.prepare_cached("SELECT transcript, block, topic, mark FROM mark WHERE item = ?")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT transcript, block, topic, mark FROM mark WHERE item = ?
+             ORDER BY transcript, block, topic",
+    )?;
     let rows = statement.query_map([item], |row| {
         let place = Place { transcript: row.get(0)?, block: row.get(1)?, topic: row.get(2)? };
         Ok(Mark { place, is: row.get_ref(3)?.as_str()? == "is" })

@@ -56,7 +56,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
     let transaction = connection.transaction()?;
     if fresh {
         transaction.execute_batch(SCHEMA)?;
-        transaction.execute("INSERT INTO daemon (id, epoch, changes) VALUES (1, 0, 0)", [])?;
+        transaction.execute("INSERT INTO daemon (id, epoch) VALUES (1, 0)", [])?;
         // Every store begins with an empty catalogue, so that a job always has a revision.
         transaction.execute(
             "INSERT INTO revision (no, applied_at, labeller, catalogue) VALUES (0, 0, '', '{\"topics\":[],\"programs\":[]}')",

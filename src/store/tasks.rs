@@ -113,7 +113,7 @@ fn overlay_results(connection: &Connection, job: JobId, pos: i64, rows: &mut [Ta
 
 fn overlay_tasks(connection: &Connection, job: JobId, pos: i64, rows: &mut [TaskRow]) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT pos, state, attempts, reason, finished_at, entry FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3",
+        "SELECT pos, state, attempts, coalesce(error, reason), finished_at, entry FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3",
     )?;
     let mut tasks = statement.query(params![job, pos, pos + rows.len() as i64])?;
     while let Some(task) = tasks.next()? {

@@ -84,11 +84,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>) -> Result<Writer> {
-        let changes = connection.query_row(
-            "SELECT max(changes, (SELECT coalesce(max(no), 0) FROM change)) FROM daemon",
-            [],
-            |row| row.get(0),
-        )?;
+        let changes = connection.query_row("SELECT coalesce(max(no), 0) FROM change", [], |row| row.get(0))?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.wal_hook(Some(note_log_pages))?;
         let (sender, receiver) = bounded(WAITING);
@@ -194,8 +190,9 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
                         error!("names could not be read again: {error}");
                     }
                 }
-                if tx.cut_log.replace(false) {
-                    checkpoint(&connection, "TRUNCATE");
+                // Until no reader is in the way: what was erased is not to stay in the log.
+                if tx.cut_log.get() && cut_log_unless_read(&connection) {
+                    tx.cut_log.set(false);
                 }
                 replies.drain(..).for_each(|reply| reply(&committed));
                 log_is_cut = false;

@@ -7,6 +7,7 @@ use crate::catalogue::{parse, to_json};
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
+use crate::labeller::analyse_guarded;
 use crate::labeller::phrases::{VERSION, has_words};
 use crate::model::{Catalogue, TopicSet};
 use crate::when::rfc3339;
@@ -93,7 +94,7 @@ pub fn test(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let mut matches: Vec<Value> = Vec::new();
     let read = context.store.each_item(&filter, TEST_READS, |item| {
         let document = item.document()?;
-        let found = labeller.analyse(&document, &scope).unwrap_or_default();
+        let found = analyse_guarded(&*labeller, &document, &scope).unwrap_or_default();
         for d in found.iter().take(limit - matches.len()) {
             let block = document.utterances.iter().find(|u| (u.transcript, u.block) == (d.transcript, d.block));
             matches.push(json!({

@@ -175,6 +175,9 @@ impl<'a> Import<'a> {
             self.last_line = self.read_line;
             return Ok(());
         }
+        if self.context.engine.held() {
+            return Err(Problem::full().with("last_line", json!(self.last_line)));
+        }
         let outcome = self
             .context
             .store

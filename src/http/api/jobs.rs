@@ -30,6 +30,10 @@ pub fn count(context: &Context, asked: &mut Asked<'_>) -> Handled {
 /// `POST /api/v1/jobs`
 pub fn publish(context: &Context, asked: &mut Asked<'_>) -> Handled {
     asked.query.finish()?;
+    if asked.idempotency_key {
+        // To pass over it would make a second job of a repeated request.
+        return Err(Problem::invalid("Idempotency-Key: is not supported yet; publish without it"));
+    }
     let fields = asked.fields(LARGE)?;
     context.may_write()?;
     let (job, group) = match kind_of(&fields).as_deref() {
@@ -90,7 +94,8 @@ pub fn shown(context: &Context, job: &Job, group: Vec<JobId>) -> Result<Value, P
     };
     let pace = Pace {
         rate_per_second: if job.state.ended() { None } else { context.engine.rate(job.id) },
-        queue_position: context.store.queue_position(job)?,
+        // Nice to know, and no reason to fail a publish that is durable.
+        queue_position: context.store.queue_position(job).unwrap_or_default(),
         group: Some(group).filter(|group| group.len() > 1),
     };
     Ok(job_json(job, &pace))

@@ -13,7 +13,7 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
     asked.query.finish()?;
     let queue = context.store.queue()?;
     let (database, wal) = context.store.sizes();
-    let info = context.store.revision(None)?;
+    let (revision, labeller) = context.store.current_revision()?;
     let totals = context.engine.totals();
     Ok(Answer::json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -34,8 +34,8 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
             "suspects": context.engine.recovered().suspects,
             "quarantined": context.engine.recovered().quarantined,
         },
-        "catalogue_revision": info.revision,
-        "labeller": info.labeller,
+        "catalogue_revision": revision,
+        "labeller": labeller,
         "durability": context.config.durability,
         "database_bytes": database,
         "wal_bytes": wal,

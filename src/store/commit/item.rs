@@ -1,5 +1,6 @@
 //! What one finding becomes: the part of a commit that knows the rules of contract 4.
 
+use std::collections::hash_map;
 use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
@@ -8,10 +9,10 @@ use super::{Commit, Done, Ending, Finding, LeaseOutcome};
 use crate::job::{JobId, LabelCounts, Outcome};
 use crate::label::{Evidence, Label, Place, ProgramRules, Provenance, Revision, Scope, Standing, TopicNo, apply};
 use crate::model::Failure;
-use crate::store::Result;
 use crate::store::catalogue::topics_of;
 use crate::store::codec::{Entry, Fresh};
 use crate::store::rows::{Reading, marks_of, reading_of, readings_by_program};
+use crate::store::{Error, Result};
 
 impl Commit<'_> {
     pub(super) fn finish(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<Ending> {
@@ -55,7 +56,11 @@ impl Commit<'_> {
                             change: 0,
                             fresh_before: Fresh::new(),
                         };
-                        self.read_item(outcome, done.key.item, marked, scope, found, entry).map(Ending::Entry)
+                        match self.read_item(outcome, done.key.item, marked, scope, found, entry) {
+                            // One damaged item must not keep the others from being committed, start after start.
+                            Err(Error::Damaged(what)) => Ok(Ending::Error(what)),
+                            read => read.map(Ending::Entry),
+                        }
                     }
                     Some((_, _, true)) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
                     Some((_, _, false)) | None => plain(Outcome::Gone),
@@ -76,15 +81,16 @@ impl Commit<'_> {
         let old = reading_of(self.tx, item)?;
         let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, outcome.revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
-        let hands_off = if narrowed { self.hands_off(scope, newer)? } else { Vec::new() };
         let own_scope = narrowed.then(|| {
             let programs = scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect();
             Scope::new(programs, scope.elsewhere.clone())
         });
+        let whole_scope = scope;
         let scope = own_scope.as_ref().unwrap_or(scope);
         if scope.programs.is_empty() {
             return Ok(Entry { code: Entry::code_of(Outcome::Superseded), ..entry });
         }
+        let hands_off = if narrowed { self.hands_off(whole_scope, newer)? } else { Vec::new() };
 
         let by = Provenance { job: outcome.lease.job, revision: outcome.revision, at: self.now };
         let found: Vec<Label> =
@@ -123,11 +129,19 @@ impl Commit<'_> {
     }
 
     /// Topics that newer rules have read on this item already: an older job keeps its hands off them.
-    fn hands_off(&self, scope: &Scope, newer: impl Fn(&Arc<ProgramRules>) -> Option<Revision>) -> Result<Vec<TopicNo>> {
+    fn hands_off(
+        &mut self,
+        scope: &Scope,
+        newer: impl Fn(&Arc<ProgramRules>) -> Option<Revision>,
+    ) -> Result<Vec<TopicNo>> {
         let mut topics = Vec::new();
         for rules in &scope.programs {
             if let Some(revision) = newer(rules) {
-                topics.extend(topics_of(self.tx, revision, rules.program)?);
+                let read_by = match self.newer_topics.entry((revision, rules.program)) {
+                    hash_map::Entry::Occupied(known) => known.into_mut(),
+                    hash_map::Entry::Vacant(new) => new.insert(topics_of(self.tx, revision, rules.program)?),
+                };
+                topics.extend_from_slice(read_by);
             }
         }
         Ok(topics)
