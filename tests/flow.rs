@@ -344,7 +344,8 @@ fn suspects_run_alone_and_the_rest_after_them() {
     let note = |pos: i64| [epoch, job, pos].map(i64::to_le_bytes).concat();
     std::fs::write(dir.path().join("begun"), [note(5), note(300)].concat()).unwrap();
 
-    let (beside, order): (Arc<AtomicUsize>, Arc<Mutex<Vec<(String, usize)>>>) = Default::default();
+    let beside: Arc<AtomicUsize> = Arc::default();
+    let order: Arc<Mutex<Vec<(String, usize)>>> = Arc::default();
     let (now, log) = (Arc::clone(&beside), Arc::clone(&order));
     let house = House::open(
         dir.path(),

@@ -99,7 +99,7 @@ impl Query {
     }
 
     pub fn number(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
-        let Some(text) = self.given(name) else { return Ok(None) };
+        let Some(text) = self.take(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| *number >= 0);
         number.map(Some).ok_or_else(|| Problem::invalid(format!("{name}: must be a whole number from 0 on")))
     }

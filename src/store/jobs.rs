@@ -300,9 +300,10 @@ impl Store {
 
     /// Holds a job, or its group: nothing of it is leased any more. Already held is fine.
     pub fn pause_job(&self, id: JobId) -> Result<Job> {
-        self.control(id, |tx, job| match job.state {
-            // One of a group may be ending already.
-            JobState::Paused | JobState::Cancelling => Ok(()),
+        self.control(id, move |tx, job| match job.state {
+            JobState::Paused => Ok(()),
+            // Another one of the group may be ending already.
+            JobState::Cancelling if job.id != id => Ok(()),
             state => tx.set_state(job.id, state, JobState::Paused),
         })
     }

@@ -9,16 +9,19 @@ use relabeld::engine::Compile;
 use relabeld::labeller::{Labeller, phrases::Phrases};
 use relabeld::model::{Catalogue, Detection, Document, Failure, TopicSet};
 
+/// What is done before an item is analysed; it is told the item's id.
+type Act = dyn Fn(&str) -> Result<(), Failure> + Send + Sync;
+
 /// The built-in labeller, once `act` has let the item pass. It is told the item's id.
 pub fn phrases_after(act: impl Fn(&str) -> Result<(), Failure> + Send + Sync + 'static) -> Arc<Compile> {
-    let act: Arc<dyn Fn(&str) -> Result<(), Failure> + Send + Sync> = Arc::new(act);
+    let act: Arc<Act> = Arc::new(act);
     Arc::new(move |catalogue: &Catalogue| {
         Arc::new(After { act: Arc::clone(&act), phrases: Phrases::compile(catalogue) }) as Arc<dyn Labeller>
     })
 }
 
 struct After {
-    act: Arc<dyn Fn(&str) -> Result<(), Failure> + Send + Sync>,
+    act: Arc<Act>,
     phrases: Phrases,
 }
 

@@ -146,7 +146,7 @@ fn a_transient_failure_is_tried_again_when_its_time_comes_and_no_more_than_max_a
     assert!(desk.lease_at(job, 9, NOW + 10_000).is_none());
     let (ended, task) = (desk.job(job), desk.tasks(job).remove(0));
     assert_eq!((ended.state, ended.errors), (JobState::CompletedWithFailures, 1));
-    assert_eq!((task.state, task.reason.as_deref(), task.attempts), (TaskState::Failed, Some("error"), ATTEMPTS));
+    assert_eq!((task.state, task.reason.as_deref(), task.attempts), (TaskState::Failed, Some("busy"), ATTEMPTS));
 }
 
 #[test]

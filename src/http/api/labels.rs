@@ -27,7 +27,12 @@ fn labels(context: &Context, asked: &mut Asked<'_>, format: Format, file: &str) 
     let from = asked.query.time("from", asked.now)?;
     let until = asked.query.time("until", asked.now)?;
     let (programs, topics) = (asked.query.list("programs"), asked.query.list("topics"));
-    let since = asked.query.number("since")?;
+    let since = match asked.query.given("since").map(|since| since.parse::<i64>().ok().filter(|since| *since >= 0)) {
+        None => None,
+        // Given and empty it is not left out: the feed and all labels are two different things.
+        Some(None) => return Err(Problem::invalid("since: must be the number of a change, from 0 on")),
+        Some(since) => since,
+    };
     asked.query.finish()?;
     check_range(from, until).map_err(Problem::invalid)?;
     let store = Arc::clone(&context.store);
