@@ -64,8 +64,12 @@ impl Daemon {
         }
         let lock = os::lock(&config.data_dir)?;
         // Before the database is touched: a port in use must not cost a recovery.
-        let tcp = TcpListener::bind(config.listen)
-            .with_context(|| format!("cannot listen on {} (--listen names another)", config.listen))?;
+        let tcp = TcpListener::bind(config.listen).with_context(|| {
+            format!(
+                "cannot listen on {} (choose another with --listen ADDR:PORT; port 0 is any free one)",
+                config.listen
+            )
+        })?;
         let address = tcp.local_addr()?;
         let access =
             Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
@@ -176,7 +180,7 @@ fn report_recovery(engine: &Engine) {
     let recovered = engine.recovered();
     if recovered.leases_given_back > 0 || recovered.suspects > 0 {
         warn!(
-            "the last run ended in mid-work: {} leases went back, {} items will be run alone, {} are quarantined",
+            "the last run ended in mid-work: leases given back: {}; items that will be run alone: {}; quarantined: {}",
             recovered.leases_given_back, recovered.suspects, recovered.quarantined
         );
     }
@@ -199,6 +203,9 @@ pub fn check(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
     if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
         bail!(refused);
+    }
+    if !config.data_dir.is_dir() {
+        bail!("there is no data directory {}: --data-dir names one", config.data_dir.display());
     }
     let mut out = std::io::stdout();
     writeln!(out, "config: ok")?;

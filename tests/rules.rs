@@ -552,13 +552,18 @@ fn freshness_stale_only_skips_what_is_fresh_until_its_text_changes() {
     let lines = [said("c", &["p"], &["alpha"]), said("none", &["p"], &["x"]), note("n", 1, &["p"], "beta")];
     house.import(&lines);
     let stale_only = || Filter { stale_only: true, ..Filter::all() };
+    // What a count finds stale is what a job does not skip.
+    let stale = || house.store.count(&stale_only()).unwrap().total;
+    assert_eq!(stale(), 3);
     assert_eq!(outcomes(&house.run(stale_only())), [("changed", 2), ("no_topics_detected", 1)].into());
+    assert_eq!(stale(), 0);
     assert_eq!(outcomes(&house.run(stale_only())), [("skipped_current", 3)].into());
 
     // A new time is no new text.
     house.import(&[lines[0].replace("2026-11-10", "2026-11-12"), said("none", &["p"], &["alpha"])]);
     house.import(&[note("n", 2, &["p"], "beta\n\nalpha")]);
     assert_eq!(coverage(&house)["p"], (3, 2));
+    assert_eq!(stale(), 2);
     assert_eq!(outcomes(&house.run(stale_only())), [("changed", 2), ("skipped_current", 1)].into());
     assert_eq!(labels(&house, Note, "n"), "0:b 1:a");
 

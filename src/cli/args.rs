@@ -74,7 +74,7 @@ A catalogue is a JSON object:
     {\"id\":\"refund\",\"name\":\"Refund request\",\"programs\":[\"billing\"],
      \"participants\":\"customer\",\"phrases\":[\"money back\",{\"text\":\"refund\",\"strictness\":90}]}]}
 
-Applying labels nothing: `relabeld publish --stale-only` does, for the items that the change concerns.
+Applying labels nothing: `relabeld publish --stale-only --from 1970-01-01` does, for the items that the change concerns.
 
 Examples:
   relabeld catalogue apply topics.json

@@ -110,7 +110,7 @@ Examples:
     /// Apply, show and try the rules: topics and their phrases
     #[command(
         subcommand,
-        after_help = "Example:\n  relabeld catalogue show > c.json; $EDITOR c.json; relabeld catalogue apply c.json\n  relabeld publish --stale-only --watch"
+        after_help = "Example:\n  relabeld catalogue show > c.json; $EDITOR c.json; relabeld catalogue apply c.json\n  relabeld publish --stale-only --from 1970-01-01 --watch"
     )]
     Catalogue(Catalogue),
     /// Count the items that a filter selects
@@ -215,7 +215,7 @@ Example:
     Labels(Labels),
     /// How many items carry each topic, and how many the rules of now have not read
     #[command(
-        after_help = "NOT FRESH items are those that `relabeld publish --stale-only` takes.\n\nExample:\n  relabeld topics --from 7d"
+        after_help = "NOT FRESH items are those, of all times, that `relabeld publish --stale-only` takes where --from and --until let it.\n\nExample:\n  relabeld topics --from 7d"
     )]
     Topics(Span),
     /// How the daemon is: version, queue, sizes

@@ -27,7 +27,7 @@ pub fn apply(session: &Session, file: &Path, allow_remove: bool, if_match: Optio
     if rows(&applied.value, "/added").len() + rows(&applied.value, "/changed").len() > 0 {
         session
             .out
-            .note("stored labels are as they were; `relabeld publish --stale-only` relabels what the change concerns");
+            .note("stored labels are as they were; `relabeld publish --stale-only --from 1970-01-01` relabels what the change concerns, however old");
     }
     Ok(())
 }

@@ -215,3 +215,59 @@ impl From<Problem> for Boxed {
         text(problem.status, headers, "application/problem+json", body.to_string() + "\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sent(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sent {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A disk that breaks.
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("broken"))
+        }
+    }
+
+    /// What comes of a stream, and the body as it was sent.
+    fn streamed(body: impl Read + Send + 'static) -> (io::Result<()>, String) {
+        let sent = Sent::default();
+        let ended = stream(Box::new(sent.clone()), "text/csv", "f.csv", Box::new(body));
+        let text = String::from_utf8(sent.0.lock().unwrap().clone()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("Transfer-Encoding: chunked"), "{head}");
+        (ended, body.to_owned())
+    }
+
+    #[test]
+    fn a_whole_stream_ends_with_its_last_chunk() {
+        let (ended, body) = streamed(io::Cursor::new("one,").chain(io::Cursor::new("two")));
+        assert!(ended.is_ok());
+        assert_eq!(body, "4\r\none,\r\n3\r\ntwo\r\n0\r\n\r\n");
+        assert_eq!(streamed(io::empty()).1, "0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_stream_that_fails_in_the_middle_has_no_last_chunk() {
+        let (ended, body) = streamed(io::Cursor::new("one,").chain(Broken));
+        assert_eq!(ended.unwrap_err().to_string(), "broken");
+        assert_eq!(body, "4\r\none,\r\n");
+        let (ended, body) = streamed(Broken);
+        assert!(ended.is_err() && body.is_empty(), "{body}");
+    }
+}

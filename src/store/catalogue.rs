@@ -144,6 +144,7 @@ impl Store {
             }
             let revision = current.revision + 1;
             tx.put_revision(revision, &catalogue, &labeller, now)?;
+            tx.tell(format!("catalogue: revision {revision} applied, {} topics", catalogue.topics.len()));
             Ok(AppliedCatalogue { revision, new: true, difference })
         })
     }

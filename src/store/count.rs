@@ -1,14 +1,15 @@
 //! Counting what a filter selects, and what topics and programs carry.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::codec::unpack_labels;
+use super::codec::{unpack_fresh, unpack_labels};
 use super::{Error, Names, Result, Store};
 use crate::job::Filter;
-use crate::label::TopicNo;
+use crate::label::{ProgramNo, Revision, TopicNo};
 use crate::model::Millis;
 
 /// How many items a filter selects. An item of two programs counts in both.
@@ -63,12 +64,16 @@ fn each_in_range(
 impl Store {
     pub fn count(&self, filter: &Filter) -> Result<Count> {
         let mut by_shape: FxHashMap<i64, i64> = FxHashMap::default();
-        self.read(|connection| {
-            each_in_range(connection, filter, |_, _, shape| {
-                *by_shape.entry(shape).or_default() += 1;
-                Ok(())
-            })
-        })?;
+        if filter.stale_only {
+            self.count_stale(filter, &mut by_shape)?;
+        } else {
+            self.read(|connection| {
+                each_in_range(connection, filter, |_, _, shape| {
+                    *by_shape.entry(shape).or_default() += 1;
+                    Ok(())
+                })
+            })?;
+        }
         let names = self.names();
         let fitting = fitting_shapes(&names, filter);
         let mut count = Count::default();
@@ -84,6 +89,46 @@ impl Store {
             }
         }
         Ok(count)
+    }
+
+    /// Counts the items, by shape, that a job of now would not skip as read already.
+    fn count_stale(&self, filter: &Filter, by_shape: &mut FxHashMap<i64, i64>) -> Result<()> {
+        let (revision, _) = self.current_revision()?;
+        let mut in_scope: FxHashMap<i64, Vec<ProgramNo>> = FxHashMap::default();
+        {
+            let names = self.names();
+            let named = |id: &&String| filter.programs.is_empty() || filter.programs.contains(id);
+            for (no, shape) in names.shapes() {
+                let programs = shape.programs.iter().filter(named).filter_map(|id| names.program(id)).collect();
+                in_scope.insert(no, programs);
+            }
+        }
+        let mut alike: FxHashMap<ProgramNo, Vec<Revision>> = FxHashMap::default();
+        for &program in in_scope.values().flatten() {
+            if let Entry::Vacant(new) = alike.entry(program) {
+                new.insert(self.alike(program, revision)?);
+            }
+        }
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT shape, coalesce(fresh, x'') FROM item LEFT JOIN reading ON reading.item = no
+                 WHERE at >= ? AND at < ? ORDER BY at, no",
+            )?;
+            let mut rows =
+                statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
+            while let Some(row) = rows.next()? {
+                let shape: i64 = row.get(0)?;
+                let fresh = unpack_fresh(row.get_ref(1)?.as_blob().map_err(|_| Error::Damaged("fresh".into()))?)?;
+                let is_fresh = |program: &ProgramNo| {
+                    let alike = alike.get(program).map_or(&[][..], Vec::as_slice);
+                    fresh.iter().any(|(read, by)| read == program && alike.contains(by))
+                };
+                if !in_scope.get(&shape).is_some_and(|programs| programs.iter().all(is_fresh)) {
+                    *by_shape.entry(shape).or_default() += 1;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Counts what a filter selects, with a border every `part` items (0: none).

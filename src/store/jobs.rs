@@ -171,6 +171,13 @@ impl Tx<'_> {
         };
         self.set_state(id, job.state, to)?;
         self.prepare_cached("UPDATE job SET finished_at = ?2 WHERE id = ?1")?.execute(params![id, now])?;
+        if job.lane == Lane::Bulk {
+            let Counts { done, failed, quarantined, cancelled, .. } = job.counts;
+            self.tell(format!(
+                "job {id}: {to} ({done} done, {failed} failed, {} of them errors, {quarantined} quarantined, {cancelled} cancelled)",
+                job.errors
+            ));
+        }
         Ok(())
     }
 

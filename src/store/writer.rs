@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{error, warn};
+use log::{error, info, warn};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
@@ -41,6 +41,8 @@ pub(super) struct Tx<'a> {
     changes: Cell<i64>,
     /// A verb of this batch wants the log cut after its commit, before its reply.
     cut_log: Cell<bool>,
+    /// What the log is to say once the batch is committed.
+    news: RefCell<Vec<String>>,
     /// Why a verb of this batch ended the whole transaction.
     broken: RefCell<Option<Error>>,
 }
@@ -58,6 +60,11 @@ impl Tx<'_> {
     pub fn next_change(&self) -> i64 {
         self.changes.set(self.changes.get() + 1);
         self.changes.get()
+    }
+
+    /// A line for the log, if the commit holds.
+    pub fn tell(&self, line: String) {
+        self.news.borrow_mut().push(line);
     }
 
     fn forget_names(&self) -> Result<()> {
@@ -176,6 +183,7 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
+        news: RefCell::default(),
         broken: RefCell::new(None),
     };
     let mut replies: Vec<Reply> = Vec::with_capacity(TOGETHER);
@@ -189,6 +197,9 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
                     if let Err(error) = tx.forget_names() {
                         error!("names could not be read again: {error}");
                     }
+                }
+                for line in tx.news.take().into_iter().filter(|_| committed.is_ok()) {
+                    info!("{line}");
                 }
                 // Until no reader is in the way: what was erased is not to stay in the log.
                 if tx.cut_log.get() && cut_log_unless_read(&connection) {
