@@ -235,6 +235,44 @@ fn a_panic_in_the_labeller_is_that_items_error_and_nobody_elses() {
 }
 
 #[test]
+fn an_item_whose_stored_text_is_damaged_fails_alone() {
+    let (labeller, seen) = counting(&Gate::closed_for(&[]));
+    let house = House::with(2, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 20));
+    // One byte of it: that of the format, or one of the text.
+    let raw = rusqlite::Connection::open(house.dir().join("relabeld.db")).unwrap();
+    for (id, in_text) in [("p007", false), ("p013", true)] {
+        let (no, mut content): (i64, Vec<u8>) = raw
+            .query_row("SELECT no, content FROM item JOIN body ON item = no WHERE id = ?", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        let text = content.windows(5).position(|five| five == b"alpha").unwrap();
+        let at = if in_text { text } else { 0 };
+        content[at] = 0xff;
+        raw.execute("UPDATE body SET content = ? WHERE item = ?", rusqlite::params![content, no]).unwrap();
+    }
+    let job = house.run(of("p"));
+    assert_eq!(
+        (job.state, job.counts.done, job.counts.failed, job.errors),
+        (JobState::CompletedWithFailures, 18, 2, 2)
+    );
+    let tasks = house.store.task_rows(job.id, 0).unwrap();
+    let failed: Vec<_> = tasks.iter().filter(|task| task.state == TaskState::Failed).collect();
+    assert_eq!(failed.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["p007", "p013"]);
+    for task in failed {
+        assert_eq!(task.attempts, 1, "it is not tried again");
+        assert!(task.reason.as_ref().unwrap().contains("does not decode"), "{task:?}");
+    }
+    assert_each_once(&seen, 18);
+    assert!(house.failed.try_recv().is_err() && !house.engine.stopping());
+    assert_eq!(house.ended(single(&house, "p007")).state, JobState::CompletedWithFailures);
+    assert_eq!(house.ended(single(&house, "p000")).state, JobState::Completed);
+    assert_eq!(house.store.check().unwrap().len(), 2, "each is named");
+}
+
+#[test]
 fn a_transient_failure_is_tried_again_in_both_lanes() {
     let tries: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     let log = Arc::clone(&tries);

@@ -132,7 +132,11 @@ impl Importing<'_> {
             self.outcome.counts.unchanged += 1;
             return Ok(());
         }
-        let withdrawn = marks_before.iter().any(|mark| !marks.contains(mark)) && incoming.marks.is_some();
+        let withdrawn = incoming.marks.is_some()
+            && marks_before.iter().any(|before| {
+                let now = marks.binary_search_by_key(&before.place, |mark| mark.place);
+                !now.is_ok_and(|at| marks[at] == *before)
+            });
         let read_again = withdrawn || !read_alike(&before.transcripts, &item.transcripts);
         let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
         let programs = tx.programs_of(shape)?;

@@ -107,6 +107,21 @@ fn a_login_link_is_good_once() {
 }
 
 #[test]
+fn looking_at_a_login_link_does_not_use_it_up() {
+    let daemon = Daemon::start();
+    let link = daemon.ask("POST", "/api/v1/login").json(&json!({})).send().expect(200);
+    let (_, code) = link["url"].as_str().unwrap().split_once("/login/").unwrap();
+    let path = format!("/login/{code}");
+    for method in ["HEAD", "POST", "OPTIONS"] {
+        let looked = daemon.ask_openly(method, &path).send();
+        assert_eq!((looked.status, looked.header("Set-Cookie")), (405, None), "{method}");
+    }
+    let opened = daemon.ask_openly("GET", &path).send();
+    assert_eq!(opened.status, 303, "{}", opened.text());
+    assert!(opened.header("Set-Cookie").is_some());
+}
+
+#[test]
 fn a_cookie_changes_things_from_the_daemons_own_page_alone() {
     let daemon = stocked();
     let (_, cookie) = log_in(&daemon, json!({}));

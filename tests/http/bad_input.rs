@@ -134,6 +134,9 @@ fn each_mistake_is_named_and_changes_nothing() {
         ("DELETE", "/api/v1/items/note/n-1?dry_run=1", String::new(), 422, "invalid_request", &["dry_run"]),
         ("POST", "/api/internal/labels/reanalysis?typ=notes", String::new(), 422, "invalid_request", &["typ", "type"]),
         ("POST", "/api/internal/labels/reanalysis?type=mails", String::new(), 422, "invalid_request", &["type"]),
+        ("GET", "/api/v1/labels.csv?since=", String::new(), 422, "invalid_request", &["since: "]),
+        ("GET", "/api/v1/labels.ndjson?since=", String::new(), 422, "invalid_request", &["since: "]),
+        ("POST", "/api/internal/labels/reanalysis?type=", String::new(), 422, "invalid_request", &["type: "]),
         (
             "POST",
             "/api/internal/pubsub/publish?when=now",
@@ -282,6 +285,40 @@ fn each_mistake_is_named_and_changes_nothing() {
         answer.expect_problem(409, "conflict", &["1", "2"]);
     }
     assert_eq!(everything(&daemon), before);
+}
+
+#[test]
+fn a_header_that_is_not_understood_is_refused_and_nothing_is_done() {
+    let daemon = stocked();
+    let before = everything(&daemon);
+    let publish = daemon.ask("POST", "/api/v1/jobs").json(&spanned(json!({})));
+    let keyed = publish.clone().header("Idempotency-Key", "once").send();
+    keyed.expect_problem(422, "invalid_request", &["Idempotency-Key"]);
+    let import = daemon.ask("POST", "/api/v1/items").body(conversation("new", &["hello"]));
+    for encoding in ["br", "gzip, br", "zstd"] {
+        let answer = import.clone().header("Content-Encoding", encoding).send();
+        answer.expect_problem(422, "invalid_request", &["Content-Encoding", "gzip"]);
+    }
+    assert_eq!(everything(&daemon), before);
+    publish.send().expect(201);
+    assert_eq!(import.header("Content-Encoding", "identity").send().expect(200)["inserted"], 1);
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let daemon = Daemon::start();
+    for (method, target, allow) in [
+        ("GET", "/api/v1/count", "POST"),
+        ("HEAD", "/api/v1/count", "POST"),
+        ("PUT", "/healthz", "GET"),
+        ("DELETE", "/api/v1/catalogue", "GET, PUT"),
+        ("PATCH", "/api/v1/jobs", "POST, GET"),
+        ("POST", "/login/x", "GET"),
+    ] {
+        let answer = daemon.ask(method, target).send();
+        assert_eq!((answer.status, answer.header("Allow")), (405, Some(allow)), "{method} {target}");
+    }
+    assert_eq!(daemon.get("/api/v1/nothing").header("Allow"), None);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::thread;
 
+use relabeld::job::{Filter, JobState};
+use relabeld::store::{Durability, NewJob, Store};
 use serde_json::{Value, json};
 
 use super::daemon::{Ask, Daemon, Reply};
@@ -144,6 +146,46 @@ fn a_tick_tells_what_remains() {
     let counts = assert_ticked(&tick(&daemon));
     assert_eq!(counts["remaining"], shown["counts"]["pending"], "{shown}");
     assert!(counts["remaining"].as_i64().unwrap() >= 2, "{counts}");
+}
+
+#[test]
+fn a_job_whose_list_is_not_made_yet_remains() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("data");
+    let daemon = Daemon::on(&dir, &[]);
+    daemon.import(&super::lines());
+    assert_eq!(assert_ticked(&tick(&daemon))["remaining"], 0);
+    assert_eq!(daemon.stop(), Some(0));
+    // Held before anyone planned it, and held in planning: what a daemon does at once, done by hand.
+    let store = Store::open(&dir, Durability::Normal).unwrap();
+    let all = |now| {
+        let wish = NewJob {
+            name: None,
+            description: None,
+            filter: Filter::all(),
+            priority: 50,
+            max_per_second: None,
+            created_by: "test".into(),
+            split: false,
+        };
+        store.publish_range(wish, 0, now).unwrap().0.id
+    };
+    let planning = all(0);
+    drop(store.begin_planning(0).unwrap());
+    let queued = all(0);
+    for (job, state) in [(planning, JobState::Planning), (queued, JobState::Queued)] {
+        assert_eq!(store.job(job).unwrap().state, state);
+        store.pause_job(job).unwrap();
+    }
+    store.close();
+    drop(store);
+    let daemon = Daemon::on(&dir, &[]);
+    for (job, remaining) in [(planning, 2), (queued, 1)] {
+        assert_eq!(daemon.see(&format!("/api/v1/jobs/{job}"))["counts"]["total"], json!(null));
+        assert_eq!(assert_ticked(&tick(&daemon))["remaining"], remaining);
+        daemon.ask("POST", &format!("/api/v1/jobs/{job}/cancel")).send().expect(200);
+    }
+    assert_eq!(assert_ticked(&tick(&daemon))["remaining"], 0);
 }
 
 /// What curl prints, and the status that it was answered.

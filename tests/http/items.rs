@@ -127,6 +127,12 @@ fn strict_is_all_or_nothing() {
         assert_eq!((&problem["errors"][0]["line"], &problem["errors"][1]["line"]), (&json!(3), &json!(6)));
         assert_eq!(count(&daemon), 0);
     }
+    // The word alone will do, and is not taken for its opposite.
+    for word in ["strict", "strict=", "strict=1"] {
+        let answer = daemon.ask("POST", &format!("/api/v1/items?{word}")).body(some.join("\n")).send();
+        answer.expect_problem(422, "invalid_request", &["nothing was imported"]);
+        assert_eq!(count(&daemon), 0, "{word}");
+    }
     for body in [lines().join("\n").into_bytes(), gzipped(&lines().join("\n"))] {
         daemon.ask("POST", "/api/v1/items?strict=true").body(body).send().expect(200);
         assert_eq!(count(&daemon), 4);

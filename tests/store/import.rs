@@ -184,6 +184,86 @@ fn a_mark_stays_with_its_block_follows_its_text_or_is_dropped_with_a_remark() {
     desk.check();
 }
 
+/// A conversation `c` of transcripts with the texts of their blocks.
+fn spoken(transcripts: &[(&str, &[&str])]) -> String {
+    let block = |text: &&str| json!({"speaker": "customer", "text": text});
+    let mut line = value(&said("c", &["x"]));
+    line["transcripts"] = transcripts
+        .iter()
+        .map(|(id, texts)| json!({"id": id, "blocks": texts.iter().map(block).collect::<Vec<_>>()}))
+        .collect();
+    line.to_string()
+}
+
+fn put_mark(desk: &Desk, transcript: &str, block: u32, topic: &str, is: bool) {
+    let wish = MarkWish { transcript: transcript.into(), block, topic: topic.into(), is: Some(is) };
+    desk.store.mark_item(Conversation, "c", vec![wish], NOW).unwrap();
+}
+
+/// Places of the marks that stand, with their words.
+fn marked(desk: &Desk) -> Vec<String> {
+    let shown = desk.store.show_item(Conversation, "c").unwrap();
+    shown.marks.iter().map(|mark| format!("{}/{}:{}={}", mark.transcript, mark.block, mark.topic, mark.is)).collect()
+}
+
+#[test]
+fn a_mark_follows_the_only_equal_text_into_another_transcript_with_its_label_and_its_time() {
+    let desk = Desk::new();
+    desk.import(&[spoken(&[("t1", &["moves", "doubles", "new here"]), ("t2", &["x"])])]);
+    for (block, is) in [(0, true), (1, true), (2, false)] {
+        put_mark(&desk, "t1", block, "a", is);
+    }
+    // Transcript t1 is gone; one text stands in two of those that there are now.
+    let line = spoken(&[("t2", &["x", "doubles", "new here"]), ("t3", &["y", "moves", "doubles"])]);
+    let outcome = desk.store.import(incoming(&[line]), NOW + 5_000).unwrap();
+    assert_eq!(outcome.counts, ImportCounts { updated: 1, marks_dropped: 1, ..ImportCounts::default() });
+    assert!(outcome.remarks[0].1.contains("block 1 of transcript \"t1\""), "{outcome:?}");
+    assert_eq!(marked(&desk), ["t2/2:a=false", "t3/1:a=true"]);
+    assert_eq!(labels(&desk, "c"), ["t3/1:a!"]);
+    let label = desk.store.show_item(Conversation, "c").unwrap().labels.remove(0);
+    assert_eq!((label.by.at, label.by.job), (NOW, 0), "a person said it then, not at the import");
+    desk.check();
+}
+
+#[test]
+fn a_mark_does_not_follow_to_where_one_on_its_topic_stays() {
+    let desk = Desk::new();
+    desk.import(&[spoken(&[("t1", &["same", "same", "same"])])]);
+    put_mark(&desk, "t1", 0, "a", true);
+    put_mark(&desk, "t1", 1, "a", false);
+    put_mark(&desk, "t1", 2, "b", true);
+    let outcome = desk.import(&[spoken(&[("t1", &["same", "other"])])]);
+    assert_eq!(outcome.counts.marks_dropped, 1, "{outcome:?}");
+    assert!(outcome.remarks[0].1.contains("\"a\" on block 1"), "{outcome:?}");
+    assert_eq!(marked(&desk), ["t1/0:a=true", "t1/0:b=true"]);
+    assert_eq!(labels(&desk, "c"), ["t1/0:a!", "t1/0:b!"]);
+    desk.check();
+}
+
+#[test]
+fn thousands_of_marks_each_follow_their_text() {
+    const MANY: usize = 3_000;
+    let desk = Desk::new();
+    let text = |n: usize| format!("text {n}");
+    let ids: Vec<String> = (0..MANY).map(|n| format!("t{n}")).collect();
+    let item = |shift: usize| {
+        let texts: Vec<String> = (0..MANY).map(|n| text((n + shift) % MANY)).collect();
+        let blocks: Vec<[&str; 1]> = texts.iter().map(|text| [text.as_str()]).collect();
+        let transcripts: Vec<(&str, &[&str])> =
+            ids.iter().map(String::as_str).zip(blocks.iter().map(|b| &b[..])).collect();
+        spoken(&transcripts)
+    };
+    let mut line = value(&item(0));
+    line["marks"] = ids.iter().map(|id| json!({"transcript": id, "block": 0, "topic": "a", "mark": "is"})).collect();
+    assert_eq!(counts(&desk, &[line.to_string()]).inserted, 1);
+    let outcome = desk.store.import(incoming(&[item(1)]), NOW + 5_000).unwrap();
+    assert_eq!(outcome.counts, ImportCounts { updated: 1, ..ImportCounts::default() });
+    let shown = desk.store.show_item(Conversation, "c").unwrap();
+    assert_eq!((shown.marks.len(), shown.labels.len()), (MANY, MANY));
+    assert!(shown.labels.iter().all(|label| label.human && label.by.at == NOW));
+    desk.check();
+}
+
 #[test]
 fn marks_absent_leave_marks_alone_and_present_replace_them() {
     let desk = Desk::new();

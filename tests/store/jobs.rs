@@ -98,6 +98,25 @@ fn control_of_the_first_is_control_of_the_group() {
 }
 
 #[test]
+fn a_group_of_which_one_is_ending_can_be_held() {
+    let desk = Desk::with_items(6);
+    let (first, all) = publish(&desk, Filter::all(), 2, true).unwrap();
+    desk.plan();
+    let leased = desk.lease(all[1], 2);
+    assert_eq!(desk.store.cancel_job(all[1], NOW).unwrap().state, JobState::Cancelling);
+    let states = || all.iter().map(|&job| desk.job(job).state).collect::<Vec<_>>();
+    use JobState::*;
+    assert_eq!(desk.store.pause_job(first.id).unwrap().state, Paused);
+    assert_eq!(states(), [Paused, Cancelling, Paused]);
+    assert!(matches!(desk.store.pause_job(all[1]), Err(Error::Conflict(_))), "by itself it cannot");
+    desk.store.resume_job(first.id).unwrap();
+    assert_eq!(states(), [Running, Cancelling, Running]);
+    desk.finish(&leased);
+    assert_eq!(states(), [Running, Cancelled, Running]);
+    desk.check();
+}
+
+#[test]
 fn an_empty_selection_completes_at_once_and_says_why() {
     let desk = Desk::new();
     let why = |filter: Filter| {
@@ -305,4 +324,31 @@ fn task_rows_show_every_state() {
     assert!(matches!(desk.store.task_rows(99, 0), Err(Error::NotFound(_))));
     let (changes, _) = desk.store.job_changes(job, 0).unwrap();
     assert_eq!(changes.iter().map(|change| change.id.as_str()).collect::<Vec<_>>(), ["c000"]);
+}
+
+#[test]
+fn an_erased_item_is_shown_as_gone_whatever_the_job_had_made_of_it() {
+    let desk = Desk::with_items(4);
+    desk.import(&[note("n", 4, &["p"], "alpha")]);
+    let job = desk.planned();
+    let erase = |kind, id: &str| desk.store.erase_item(kind, id, NOW).unwrap();
+    // Erased before its turn, after it was changed, after it failed; and a note with its version.
+    erase(Conversation, "c000");
+    desk.commit(desk.outcome(&desk.lease(job, 9), 9, true, |item| match item.pos {
+        2 => crate::permanent(),
+        _ => desk.found(item),
+    }));
+    let row = |id: &str| desk.tasks(job).into_iter().find(|row| row.id == id).unwrap();
+    assert_eq!((row("n").version, row("n").outcome), (Some(4), Some(Outcome::Changed)), "or this test proves little");
+    assert!(row("c001").change > 0 && row("c002").state == TaskState::Failed);
+    erase(Conversation, "c001");
+    erase(Conversation, "c002");
+    erase(Note, "n");
+    for id in ["c000", "c001", "c002", "n"] {
+        let row = row(id);
+        assert_eq!((row.state, row.outcome, row.version), (TaskState::Done, Some(Outcome::Gone), None), "{id}");
+        assert_eq!((row.reason, row.change, row.finished_at), (None, 0, Some(NOW)), "{id}");
+    }
+    assert_eq!((row("c003").state, row("c003").outcome), (TaskState::Done, Some(Outcome::Changed)));
+    desk.check();
 }

@@ -298,3 +298,44 @@ fn a_suspect_of_a_held_job_waits_and_of_a_cancelled_one_is_cancelled() {
     desk.finish(&desk.suspect().unwrap());
     desk.check();
 }
+
+/// Kills the process until the item at `pos`, alone in flight, is one death short of its last.
+fn all_but_one_death(desk: &Desk, job: i64, pos: i64) {
+    for _ in 1..ATTEMPTS {
+        assert_eq!(desk.die(&[(job, pos)]).quarantined, 0);
+        assert_eq!(desk.suspect().unwrap().items[0].pos, pos);
+    }
+}
+
+#[test]
+fn a_held_job_whose_last_item_is_quarantined_ends_at_the_recovery() {
+    let desk = Desk::with_items(2);
+    let job = desk.planned();
+    let leased = desk.lease(job, 2);
+    desk.commit(desk.outcome(&leased, 1, false, |item| desk.found(item)));
+    all_but_one_death(&desk, job, 1);
+    assert_eq!(desk.store.pause_job(job).unwrap().state, JobState::Paused);
+    assert_eq!(desk.die(&[(job, 1)]).quarantined, 1);
+    let ended = desk.job(job);
+    assert_eq!((ended.state, ended.finished_at), (JobState::CompletedWithFailures, Some(NOW)));
+    assert_eq!(desk.states(job), [(TaskState::Done, 1), (TaskState::Quarantined, 1)].into());
+    assert!(matches!(desk.store.resume_job(job), Err(Error::Conflict(_))));
+    desk.check();
+}
+
+#[test]
+fn a_held_job_with_items_left_beside_the_quarantined_one_ends_after_it_is_resumed() {
+    let desk = Desk::with_items(2);
+    let job = desk.planned();
+    desk.lease(job, 2);
+    all_but_one_death(&desk, job, 0);
+    desk.store.pause_job(job).unwrap();
+    assert_eq!(desk.die(&[(job, 0)]).quarantined, 1);
+    let held = desk.job(job);
+    assert_eq!((held.state, held.counts.pending, held.finished_at), (JobState::Paused, 1, None));
+    assert_eq!(desk.store.resume_job(job).unwrap().state, JobState::Running);
+    desk.finish(&desk.lease(job, 2));
+    assert_eq!(desk.job(job).state, JobState::CompletedWithFailures);
+    assert_eq!(desk.states(job), [(TaskState::Done, 1), (TaskState::Quarantined, 1)].into());
+    desk.check();
+}
