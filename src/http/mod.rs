@@ -100,13 +100,20 @@ pub struct Endpoint {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// A tiny_http that listens on `socket`, in the place of whichever did before.
+///
+/// Its listener is bound under a name of its own and then renamed: a tiny_http removes the name that it was bound under
+/// when it is dropped, and the one before may be dropped only after this one listens.
 fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
-    match fs::remove_file(socket) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let own = socket.with_extension(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+    match fs::remove_file(&own) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(socket)?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&own)?;
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&own, socket)?;
     Server::from_listener(listener, None).map(Arc::new).map_err(io::Error::other)
 }
 
@@ -261,4 +268,20 @@ impl Behind {
 fn path_of(url: &str) -> &str {
     let path = url.split('?').next().unwrap_or(url);
     if path.starts_with("/login/") { "/login/…" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_old_tiny_http_leaves_the_new_one_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("http.sock");
+        let old = listen_privately(&socket).unwrap();
+        let new = listen_privately(&socket).unwrap();
+        drop(old);
+        UnixStream::connect(&socket).unwrap();
+        drop(new);
+    }
 }
