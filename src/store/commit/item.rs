@@ -14,6 +14,13 @@ use crate::store::codec::{Entry, Fresh};
 use crate::store::rows::{Reading, marks_of, reading_of, readings_by_program};
 use crate::store::{Error, Result};
 
+/// What stands of an item before a reading is applied to it.
+struct Known {
+    item: i64,
+    marked: bool,
+    old: Reading,
+}
+
 impl Commit<'_> {
     pub(super) fn finish(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<Ending> {
         let plain = |outcome: Outcome| {
@@ -56,11 +63,15 @@ impl Commit<'_> {
                             change: 0,
                             fresh_before: Fresh::new(),
                         };
-                        match self.read_item(outcome, done.key.item, marked, scope, found, entry) {
+                        let item = done.key.item;
+                        let old = match reading_of(self.tx, item) {
                             // One damaged item must not keep the others from being committed, start after start.
-                            Err(Error::Damaged(what)) => Ok(Ending::Error(what)),
-                            read => read.map(Ending::Entry),
-                        }
+                            // Nothing of it is written yet; from here on damage ends the whole commit.
+                            Err(Error::Damaged(what)) => return Ok(Ending::Error(what)),
+                            old => old?,
+                        };
+                        let known = Known { item, marked, old };
+                        self.read_item(outcome, known, scope, found, entry).map(Ending::Entry)
                     }
                     Some((_, _, true)) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
                     Some((_, _, false)) | None => plain(Outcome::Gone),
@@ -72,13 +83,11 @@ impl Commit<'_> {
     fn read_item(
         &mut self,
         outcome: &LeaseOutcome,
-        item: i64,
-        marked: bool,
+        Known { item, marked, old }: Known,
         scope: &Scope,
         found: &[(Place, Evidence)],
         entry: Entry,
     ) -> Result<Entry> {
-        let old = reading_of(self.tx, item)?;
         let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, outcome.revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let own_scope = narrowed.then(|| {
