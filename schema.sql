@@ -14,7 +14,11 @@
 CREATE TABLE daemon (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
   -- Starts so far. A lease names the epoch that took it; one of an older epoch is void.
-  epoch   INTEGER NOT NULL
+  epoch   INTEGER NOT NULL,
+  -- The last number that `change` had given out, and the highest that was pruned, when something was pruned last: a
+  -- number is never given twice, and who follows the feed from before a gap is told.
+  last_change   INTEGER NOT NULL DEFAULT 0,
+  pruned_change INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Interned words -----------------------------------------------------------------------------------------------------
@@ -59,10 +63,14 @@ CREATE TABLE item (
   id          TEXT    NOT NULL,
   -- Contents this key has had. A reading is committed only onto the edition that was read.
   edition     INTEGER NOT NULL,
+  -- The edition since which a labeller sees the same: a job is taken back only where it read this text.
+  text_since  INTEGER NOT NULL DEFAULT 1,
   at          INTEGER,
   shape       INTEGER REFERENCES shape (no),
   -- Of a note; only the latest is kept.
   version     INTEGER,
+  -- Bytes of `body.content`: how much work it is to read.
+  size        INTEGER NOT NULL DEFAULT 0,
   -- 1 when `mark` has rows of it: spares every commit a look there.
   marked      INTEGER NOT NULL DEFAULT 0 CHECK (marked IN (0, 1)),
   -- JSON array of every transcript id the item ever had. It only grows until the item is erased: labels and
@@ -72,7 +80,7 @@ CREATE TABLE item (
   CHECK ((at IS NULL) = (shape IS NULL))
 ) STRICT;
 
-CREATE INDEX item_by_time ON item (at, no, shape) WHERE at IS NOT NULL;
+CREATE INDEX item_by_time ON item (at, no, shape, size) WHERE at IS NOT NULL;
 
 -- The text, apart from `item` so that planning and counting never page it in.
 CREATE TABLE body (
@@ -112,6 +120,26 @@ CREATE TABLE change (
 
 -- For erasing an item, and for what happened to one since a job.
 CREATE INDEX change_by_item ON change (item);
+
+-- What a dry run would have changed: as `change`, and never part of the feed.
+CREATE TABLE dry_change (
+  no    INTEGER PRIMARY KEY,
+  item  INTEGER NOT NULL REFERENCES item (no),
+  job   INTEGER NOT NULL,
+  at    INTEGER NOT NULL,
+  edits BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX dry_change_by_item ON dry_change (item);
+
+-- How many items and blocks of a day (of `item.at`, UTC, since 1970-01-01) carry a topic. Changed with the labels.
+CREATE TABLE topic_day (
+  topic  INTEGER NOT NULL REFERENCES topic (no),
+  day    INTEGER NOT NULL,
+  items  INTEGER NOT NULL CHECK (items >= 0),
+  blocks INTEGER NOT NULL CHECK (blocks >= 0),
+  PRIMARY KEY (topic, day)
+) STRICT, WITHOUT ROWID;
 
 -- Catalogue ----------------------------------------------------------------------------------------------------------
 
@@ -154,7 +182,7 @@ CREATE TABLE coverage (
 CREATE TABLE job (
   -- AUTOINCREMENT: labels keep the number of a job that was deleted, so no other may get it.
   id             INTEGER PRIMARY KEY AUTOINCREMENT,
-  kind           TEXT    NOT NULL CHECK (kind IN ('range', 'single')),
+  kind           TEXT    NOT NULL CHECK (kind IN ('range', 'list', 'single', 'retry', 'revert')),
   name           TEXT,
   description    TEXT,
   state          TEXT    NOT NULL CHECK (state IN ('draft', 'queued', 'planning', 'running', 'paused', 'cancelling',
@@ -164,10 +192,25 @@ CREATE TABLE job (
   lane           TEXT    NOT NULL CHECK (lane IN ('live', 'bulk')),
   priority       INTEGER NOT NULL CHECK (priority BETWEEN 1 AND 100),
   max_per_second REAL    CHECK (max_per_second > 0),
+  -- 1: everything as it would be, and no label written.
+  dry_run        INTEGER NOT NULL DEFAULT 0 CHECK (dry_run IN (0, 1)),
   -- As JSON, in the form of src/job.rs.
   filter         TEXT    NOT NULL,
-  -- The rules, frozen when it was published.
-  revision       INTEGER NOT NULL REFERENCES revision (no),
+  -- Of a draft of a range: `from` and `until` as they were asked for, JSON. Spans count back from its publishing.
+  span           TEXT,
+  -- 1: make as many jobs as it takes.
+  split          INTEGER NOT NULL DEFAULT 0 CHECK (split IN (0, 1)),
+  -- The rules, frozen when it was published. NULL where no rules are used: a draft, a revert.
+  revision       INTEGER REFERENCES revision (no),
+  -- The job that it retries, takes back or applies; that one may be deleted by now.
+  parent         INTEGER,
+  -- The job whose changes it takes back. The frozen list then names positions of that job.
+  reverts        INTEGER,
+  -- Of a dry run: the job that applied it.
+  applied_by     INTEGER,
+  -- What the publisher sent with it, so that a repeated request makes no second job.
+  request_key    TEXT,
+  request_hash   BLOB,
   -- The first job of the group that a split made.
   leader         INTEGER REFERENCES job (id),
   -- How far planning has come through item_by_time, and where another job of the group goes on.
@@ -175,8 +218,12 @@ CREATE TABLE job (
   plan_item      INTEGER,
   plan_end_at    INTEGER,
   plan_end_item  INTEGER,
+  -- Chunk rows; 0 once they are pruned.
   chunks         INTEGER NOT NULL DEFAULT 0,
   planned        INTEGER NOT NULL DEFAULT 0,
+  -- Bytes of text, and a share for each item, of the whole list; and of the tasks that ended.
+  weight         INTEGER NOT NULL DEFAULT 0,
+  weight_done    INTEGER NOT NULL DEFAULT 0,
   -- Tasks by state: changed in the transaction that changes the tasks. NULL until planning ends.
   total          INTEGER,
   pending        INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
@@ -198,7 +245,15 @@ CREATE TABLE job (
   finished_at    INTEGER,
   empty_because  TEXT,
   error          TEXT,
+  -- How its last tasks ended, oldest first, a byte each (1: an error). NULL until the first error.
+  recent         BLOB,
+  -- When its list, its results and its history were pruned.
+  pruned_at      INTEGER,
+  -- 1: as good as gone; its rows go in small steps.
+  deleted        INTEGER NOT NULL DEFAULT 0 CHECK (deleted IN (0, 1)),
   CHECK ((state = 'paused') = (paused_from IS NOT NULL)),
+  CHECK ((kind = 'revert') <= (reverts IS NOT NULL)),
+  CHECK (revision IS NOT NULL OR reverts IS NOT NULL OR published_at IS NULL),
   CHECK (total IS NULL OR total = pending + running + done + failed + quarantined + cancelled),
   CHECK (total IS NOT NULL OR pending + running + done + failed + quarantined = 0),
   CHECK (finished_at IS NULL OR pending + running = 0)
@@ -209,6 +264,10 @@ CREATE INDEX job_bulk    ON job (id) WHERE state = 'running' AND lane = 'bulk';
 CREATE INDEX job_live    ON job (id) WHERE state IN ('queued', 'running') AND lane = 'live' AND pending > 0;
 CREATE INDEX job_group   ON job (leader) WHERE leader IS NOT NULL;
 CREATE INDEX job_open    ON job (id) WHERE finished_at IS NULL;
+CREATE INDEX job_revert  ON job (reverts) WHERE reverts IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX job_kept    ON job (finished_at) WHERE finished_at IS NOT NULL AND chunks > 0;
+CREATE INDEX job_deleted ON job (id) WHERE deleted = 1;
+CREATE UNIQUE INDEX job_request ON job (request_key) WHERE request_key IS NOT NULL;
 
 -- Of a job: how many tasks by outcome, and how many by reason.
 CREATE TABLE tally (
@@ -219,6 +278,16 @@ CREATE TABLE tally (
   PRIMARY KEY (job, what, word)
 ) STRICT, WITHOUT ROWID;
 
+-- Of a job: what it did, or would have done, to the labels of each topic.
+CREATE TABLE job_topic (
+  job     INTEGER NOT NULL REFERENCES job (id),
+  topic   INTEGER NOT NULL REFERENCES topic (no),
+  added   INTEGER NOT NULL,
+  removed INTEGER NOT NULL,
+  updated INTEGER NOT NULL,
+  PRIMARY KEY (job, topic)
+) STRICT, WITHOUT ROWID;
+
 -- A piece of a job's frozen list, and how far it has been worked off. At most one lease at a time.
 CREATE TABLE chunk (
   job    INTEGER NOT NULL REFERENCES job (id),
@@ -226,6 +295,8 @@ CREATE TABLE chunk (
   -- Position in the job of its first item, from 0.
   pos    INTEGER NOT NULL,
   n      INTEGER NOT NULL CHECK (n > 0),
+  -- Of its items together, as job.weight.
+  weight INTEGER NOT NULL DEFAULT 0,
   -- Its first items that need no further lease of this chunk.
   done   INTEGER NOT NULL DEFAULT 0,
   -- Items after those that are leased, by which epoch, under which number.
@@ -234,7 +305,8 @@ CREATE TABLE chunk (
   lease  INTEGER,
   -- open: has items to lease; leased; closed: all are worked off.
   state  TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'leased', 'closed')),
-  -- Per item its number (as a difference to the one before) and the version asked for (0: any, else version + 1).
+  -- Per item its number (as a difference to the one before) and the version asked for (0: any, else version + 1); in a
+  -- job that takes another back, its position there in place of the version.
   keys   BLOB    NOT NULL,
   PRIMARY KEY (job, no),
   CHECK (done + leased <= n),
@@ -251,7 +323,7 @@ CREATE TABLE result (
   pos     INTEGER NOT NULL,
   n       INTEGER NOT NULL CHECK (n > 0),
   at      INTEGER NOT NULL,
-  -- Per item: outcome, edition and version read, change number, freshness before; or a note that it has a `task` row.
+  -- Per item: outcome, edition and version read, change number, freshness before and after; or a note that it has a `task` row.
   entries BLOB    NOT NULL,
   PRIMARY KEY (job, pos)
 ) STRICT, WITHOUT ROWID;
@@ -262,7 +334,7 @@ CREATE TABLE task (
   pos         INTEGER NOT NULL,
   item        INTEGER NOT NULL REFERENCES item (no),
   -- As in chunk.keys.
-  version     INTEGER,
+  asked       INTEGER,
   state       TEXT    NOT NULL CHECK (state IN ('pending', 'running', 'done', 'failed', 'quarantined', 'cancelled')),
   -- Attempts whose analysis began.
   attempts    INTEGER NOT NULL DEFAULT 0,

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use relabeld::job::{Filter, JobId, Lane};
-use relabeld::store::{Ask, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
+use relabeld::store::{Ask, Deed, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
 use rusqlite::{Connection, params};
 
 use crate::report::{Goal, Line, grouped, median};
@@ -73,16 +73,7 @@ fn fill(dir: &Path, depth: usize) -> anyhow::Result<()> {
     drop(connection);
 
     let store = Store::open(dir, Durability::Normal)?;
-    let wish = NewJob {
-        name: None,
-        description: None,
-        filter: Filter::all(),
-        priority: 50,
-        max_per_second: None,
-        created_by: "bench".into(),
-        split: false,
-    };
-    store.publish_range(wish, 0, NOW)?;
+    store.publish_range(NewJob::new(Filter::all(), "bench"), 0, NOW)?;
     let mut planning = store.begin_planning(NOW)?.context("nothing to plan")?;
     while planning.step(NOW)? == Planned::More {}
     drop(planning);
@@ -111,8 +102,14 @@ fn drain(store: &Store, job: JobId, micros: &mut Vec<f64>) -> anyhow::Result<()>
         let leased = leased.into_iter().next().context("no lease")?;
         let done =
             leased.items.iter().map(|item| Done { pos: item.pos, key: item.key, attempts: 1, finding: Finding::Gone });
-        let outcome =
-            LeaseOutcome { lease: leased.lease, revision: 0, keep_when_empty: true, done: done.collect(), ends: true };
+        let outcome = LeaseOutcome {
+            lease: leased.lease,
+            weight_each: leased.weight_each,
+            deed: Deed::Label { revision: 0, keep_when_empty: true },
+            dry_run: false,
+            done: done.collect(),
+            ends: true,
+        };
         let committed = store.commit(Arc::new([outcome]), 3, NOW)?;
         ensure!(committed.fenced == 0, "the lease was not ours");
         micros.push(started.elapsed().as_secs_f64() * 1e6);

@@ -131,8 +131,15 @@ pub fn child(role: &str, dir: &Path) -> anyhow::Result<()> {
 
 fn job(dir: &Path) -> anyhow::Result<Measured> {
     let store = Arc::new(Store::open(dir, Durability::Full)?);
-    let settings =
-        Settings { data_dir: dir.to_owned(), workers: WORKERS, max_attempts: 3, min_free_bytes: 0, clock: when::now };
+    let settings = Settings {
+        data_dir: dir.to_owned(),
+        workers: WORKERS,
+        max_attempts: 3,
+        max_item_time: Duration::from_secs(600),
+        retention: i64::MAX / 4,
+        min_free_bytes: 0,
+        clock: when::now,
+    };
     let (failing, failed) = bounded(1);
     let compile = Arc::new(|catalogue: &_| Arc::new(Phrases::compile(catalogue)) as Arc<dyn Labeller>);
     let engine = Engine::start(Arc::clone(&store), settings, compile, failing)?;
@@ -160,17 +167,8 @@ fn job(dir: &Path) -> anyhow::Result<Measured> {
 
 /// Publishes a job over everything; the seconds from then to its end.
 fn drain(store: &Store, engine: &Engine) -> anyhow::Result<(f64, Job)> {
-    let wish = NewJob {
-        name: None,
-        description: None,
-        filter: Filter::all(),
-        priority: 50,
-        max_per_second: None,
-        created_by: "bench".into(),
-        split: false,
-    };
     let started = Instant::now();
-    let (job, _) = store.publish_range(wish, 0, when::now())?;
+    let job = store.publish_range(NewJob::new(Filter::all(), "bench"), 0, when::now())?.job;
     engine.wake();
     let mut seen = 0;
     loop {

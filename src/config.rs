@@ -82,6 +82,7 @@ keys! {
     max_items_per_job: u64, "N", "A larger job is refused; 0 is no limit [default: 250000]";
     max_item_bytes: u64, "BYTES", "A longer import line is refused [default: 10485760]";
     max_attempts: u32, "N", "Tries of an item before it counts as failed [default: 3]";
+    max_item_seconds: u32, "N", "An item in analysis for longer ends the daemon, whose next start runs it alone [default: 300]";
     retention_days: u32, "DAYS", "How long an ended job keeps its items and history [default: 90]";
     min_free_bytes: u64, "BYTES", "With less free disk, imports and jobs wait [default: 268435456]";
     log: String, "FILTER", "error, warn, info, debug, trace, also by module [default: info]";
@@ -109,6 +110,7 @@ pub struct Config {
     pub max_items_per_job: Option<u64>,
     pub max_item_bytes: u64,
     pub max_attempts: u32,
+    pub max_item_seconds: u32,
     pub retention_days: u32,
     pub min_free_bytes: u64,
     pub log: String,
@@ -185,6 +187,7 @@ impl Config {
             max_items_per_job,
             max_item_bytes,
             max_attempts,
+            max_item_seconds,
             retention_days,
             min_free_bytes,
             log,
@@ -203,6 +206,7 @@ impl Config {
             max_items_per_job: Some(max_items_per_job.unwrap_or(250_000)).filter(|&n| n > 0),
             max_item_bytes: within("max_item_bytes", max_item_bytes.unwrap_or(10 << 20), 1, 1 << 30)?,
             max_attempts: within("max_attempts", max_attempts.unwrap_or(3), 1, 100)?,
+            max_item_seconds: within("max_item_seconds", max_item_seconds.unwrap_or(300), 1, 86_400)?,
             retention_days: within("retention_days", retention_days.unwrap_or(90), 0, 36_500)?,
             min_free_bytes: min_free_bytes.unwrap_or(256 << 20),
             log: log.unwrap_or_else(|| "info".to_owned()),
@@ -389,8 +393,9 @@ mod tests {
     fn file_and_environment_read_every_key_alike() {
         let text = "data_dir = '/x'\nlisten = '[::1]:1'\nsocket = '/s'\nhosts = ['a', 'b:1']\npublic_url = 'https://p'\n\
             workers = 1\ndurability = 'normal'\nmax_items_per_job = 2\nmax_item_bytes = 3\nmax_attempts = 4\n\
-            retention_days = 5\nmin_free_bytes = 6\nlog = 'warn'";
-        let values = ["/x", "[::1]:1", "/s", "a, b:1", "https://p", "1", "normal", "2", "3", "4", "5", "6", "warn"];
+            max_item_seconds = 7\nretention_days = 5\nmin_free_bytes = 6\nlog = 'warn'";
+        let values =
+            ["/x", "[::1]:1", "/s", "a, b:1", "https://p", "1", "normal", "2", "3", "4", "7", "5", "6", "warn"];
         let names: Vec<_> = KEYS.iter().map(|key| format!("RELABELD_{}", key.name.to_uppercase())).collect();
         let pairs: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
         assert_eq!(pairs.len(), KEYS.len());

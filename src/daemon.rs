@@ -160,6 +160,8 @@ fn start_engine(
         data_dir: config.data_dir.clone(),
         workers: config.workers,
         max_attempts: config.max_attempts,
+        max_item_time: Duration::from_secs(config.max_item_seconds.into()),
+        retention: i64::from(config.retention_days) * 86_400_000,
         min_free_bytes: config.min_free_bytes,
         clock: when::now,
     };

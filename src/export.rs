@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::job::JobId;
+use crate::job::{JobId, TopicTally};
 use crate::model::Millis;
 use crate::store::{ChangeRow, LabelCursor, LabelQuery, LabelRow, Result, ShownLabel, Store, TaskRow};
 use crate::when::rfc3339;
@@ -45,6 +45,13 @@ impl Wanted {
             Wanted::Updated => change == "updated",
         }
     }
+}
+
+/// Whether a change comes with what stood there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Left,
+    Shown,
 }
 
 type Row = Vec<Value>;
@@ -117,6 +124,14 @@ impl Read for Export {
     }
 }
 
+/// What a job did to the labels of each topic.
+pub fn job_topics(topics: Vec<TopicTally>, format: Format) -> Export {
+    const COLUMNS: &[&str] = &["topic", "added", "removed", "updated"];
+    let row = |t: &TopicTally| vec![json!(t.topic), json!(t.added), json!(t.removed), json!(t.updated)];
+    let mut rows = Some(topics.iter().map(row).collect());
+    Export::new(COLUMNS, format, Box::new(move || Ok(rows.take())))
+}
+
 /// All items of a job, with how each fared.
 pub fn job_items(store: Arc<Store>, job: JobId, format: Format) -> Export {
     const COLUMNS: &[&str] = &["kind", "id", "version", "state", "outcome", "reason", "attempts", "finished_at"];
@@ -144,17 +159,38 @@ fn task_row(task: &TaskRow) -> Row {
 }
 
 /// What a job changed, label by label.
-pub fn job_labels(store: Arc<Store>, job: JobId, wanted: Wanted, format: Format) -> Export {
-    const COLUMNS: &[&str] =
-        &["kind", "id", "version", "transcript", "block", "topic", "change", "phrase", "score", "start", "end"];
+pub fn job_labels(store: Arc<Store>, job: JobId, wanted: Wanted, before: Before, format: Format) -> Export {
+    const COLUMNS: &[&str] = &[
+        "kind",
+        "id",
+        "version",
+        "transcript",
+        "block",
+        "topic",
+        "change",
+        "phrase",
+        "score",
+        "start",
+        "end",
+        // With `Before::Shown`.
+        "old_phrase",
+        "old_score",
+        "old_start",
+        "old_end",
+        "old_job",
+    ];
+    let columns = match before {
+        Before::Left => &COLUMNS[..11],
+        Before::Shown => COLUMNS,
+    };
     let mut from = Some(0);
     let next_page = move || {
         let Some(pos) = from else { return Ok(None) };
         let (changes, next) = store.job_changes(job, pos)?;
         from = next;
-        Ok(Some(changes.iter().filter_map(|change| change_row(change, wanted)).collect()))
+        Ok(Some(changes.iter().filter_map(|change| change_row(change, wanted, before)).collect()))
     };
-    Export::new(COLUMNS, format, Box::new(next_page))
+    Export::new(columns, format, Box::new(next_page))
 }
 
 fn change_word(change: &ChangeRow) -> &'static str {
@@ -166,7 +202,7 @@ fn change_word(change: &ChangeRow) -> &'static str {
     }
 }
 
-fn change_row(change: &ChangeRow, wanted: Wanted) -> Option<Row> {
+fn change_row(change: &ChangeRow, wanted: Wanted, before: Before) -> Option<Row> {
     let word = change_word(change);
     // What is shown is how it stands now, and of a removed label how it stood.
     let label = change.new.as_ref().or(change.old.as_ref())?;
@@ -176,6 +212,12 @@ fn change_row(change: &ChangeRow, wanted: Wanted) -> Option<Row> {
     let mut row = vec![json!(change.kind), json!(change.id), json!(change.version)];
     row.extend([json!(label.transcript), json!(label.block), json!(label.topic), json!(word)]);
     row.extend(evidence(label));
+    if before == Before::Shown {
+        match &change.old {
+            Some(old) => row.extend(evidence(old).into_iter().chain([job_id(old.by.job)])),
+            None => row.extend(std::iter::repeat_n(Value::Null, 5)),
+        }
+    }
     Some(row)
 }
 

@@ -1,10 +1,14 @@
 //! Jobs and tasks as types: the words of the queue, and the two transition tables. No I/O.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Kind, Millis};
+
+/// The priority of a job that names none.
+pub const PRIORITY: i64 = 50;
 
 /// Number of a job; shown to people as a string.
 pub type JobId = i64;
@@ -21,6 +25,9 @@ pub struct Filter {
     /// Where it names any, notes are left out: they have no media.
     pub media: Vec<String>,
     pub programs: Vec<String>,
+    /// Of the transcripts; any one of them is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     /// Skip the items whose programs in scope were all read by the rules of the job's revision.
     pub stale_only: bool,
     /// A block on which nothing is found keeps what it has.
@@ -36,6 +43,7 @@ impl Filter {
             types: Vec::new(),
             media: Vec::new(),
             programs: Vec::new(),
+            languages: Vec::new(),
             stale_only: false,
             keep_when_empty: true,
         }
@@ -46,12 +54,14 @@ impl Filter {
     }
 
     /// All but the time: what a whole shape of items has in common.
-    pub fn fits_shape(&self, kind: Kind, media: Option<&str>, programs: &[String]) -> bool {
+    pub fn fits_shape(&self, kind: Kind, media: Option<&str>, programs: &[String], languages: &[String]) -> bool {
         let fits_kind = self.types.is_empty() || self.types.contains(&kind);
         let fits_media =
             self.media.is_empty() || media.is_some_and(|media| self.media.iter().any(|wanted| wanted == media));
         let fits_program = self.programs.is_empty() || programs.iter().any(|program| self.programs.contains(program));
-        fits_kind && fits_media && fits_program
+        let fits_language = self.languages.is_empty()
+            || languages.iter().any(|spoken| self.languages.iter().any(|wanted| wanted.eq_ignore_ascii_case(spoken)));
+        fits_kind && fits_media && fits_program && fits_language
     }
 }
 
@@ -83,7 +93,18 @@ macro_rules! words {
 
 words! {
     /// What made a job.
-    JobKind { Range = "range", Single = "single" }
+    JobKind {
+        /// A filter.
+        Range = "range",
+        /// Items named one by one.
+        List = "list",
+        /// One item, in the live lane.
+        Single = "single",
+        /// What went wrong in an ended job, with the rules of now.
+        Retry = "retry",
+        /// What an ended job changed, taken back.
+        Revert = "revert",
+    }
 }
 
 words! {
@@ -124,17 +145,19 @@ impl JobState {
             (Queued, Planning) => true,
             // A single job is planned as it is published: its first lease starts it.
             (Queued | Planning, Running) => true,
+            // It selects nothing.
+            (Queued, Completed) => true,
             // Its list is empty, or its last task ended.
             (Planning | Running, Completed) => true,
             (Running, CompletedWithFailures) => true,
-            // Planning could not be done, or most of what it did were errors.
-            (Planning | Running, Failed) => true,
+            // Planning could not be done, or most of what it did were errors and nothing else of it is in flight.
+            (Planning | Running | Paused | Cancelling, Failed) => true,
             // A person holds it, and lets it go back to where it was.
             (Queued | Planning | Running, Paused) => true,
             (Paused, Queued | Planning | Running) => true,
             // The last items in flight may end while a job is held.
             (Paused, Completed | CompletedWithFailures) => true,
-            // A person ends it: at once when nothing is in flight, else after what is.
+            // A person ends it, or the breaker: at once when nothing is in flight, else after what is.
             (Draft | Queued | Planning | Running | Paused, Cancelled) => true,
             (Running | Paused, Cancelling) => true,
             (Cancelling, Cancelled) => true,
@@ -192,6 +215,119 @@ words! {
 /// The reason of a task that failed because no block of its item has a topic: expected, and never an error.
 pub const NO_TOPICS_DETECTED: &str = "no_topics_detected";
 
+/// What people may do to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Publish,
+    Pause,
+    Resume,
+    Cancel,
+    /// Its priority and its speed.
+    Steer,
+    Retry,
+    Revert,
+    Apply,
+    Delete,
+}
+
+/// What comes of an [`Action`] in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    Yes,
+    /// It is so already: nothing is done, and nobody minds.
+    Already,
+    No,
+}
+
+impl Action {
+    pub fn in_state(self, state: JobState) -> Allowed {
+        use Action::*;
+        use JobState::*;
+        match (self, state) {
+            (Publish, Draft) => Allowed::Yes,
+            (Pause, Queued | Planning | Running) => Allowed::Yes,
+            (Pause, Paused) => Allowed::Already,
+            (Resume, Paused) => Allowed::Yes,
+            (Resume, Queued | Planning | Running) => Allowed::Already,
+            (Cancel, Draft | Queued | Planning | Running | Paused) => Allowed::Yes,
+            (Cancel, Cancelling) => Allowed::Already,
+            (Steer, state) if !state.ended() => Allowed::Yes,
+            // What may still change cannot be taken back, and is not known to have gone wrong.
+            (Retry | Revert, state) if state.ended() => Allowed::Yes,
+            // The work list of any other is not whole, or not to be trusted.
+            (Apply, Completed | CompletedWithFailures) => Allowed::Yes,
+            (Delete, Draft) => Allowed::Yes,
+            (Delete, state) if state.ended() => Allowed::Yes,
+            _ => Allowed::No,
+        }
+    }
+
+    /// As in "cannot be …".
+    pub fn participle(self) -> &'static str {
+        match self {
+            Action::Publish => "published",
+            Action::Pause => "paused",
+            Action::Resume => "resumed",
+            Action::Cancel => "cancelled",
+            Action::Steer => "steered",
+            Action::Retry => "retried",
+            Action::Revert => "reverted",
+            Action::Apply => "applied",
+            Action::Delete => "deleted",
+        }
+    }
+}
+
+/// How the last tasks of a job ended: the breaker ends a job of which most go wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// True: an error. Oldest first.
+    endings: VecDeque<bool>,
+}
+
+impl Recent {
+    /// So many endings are looked at.
+    const WINDOW: usize = 200;
+    /// With fewer nothing is said yet.
+    const AT_LEAST: usize = 50;
+
+    /// After `n` tasks that all ended well.
+    pub fn after(n: i64) -> Recent {
+        let n = usize::try_from(n).unwrap_or(0).min(Self::WINDOW);
+        Recent { endings: std::iter::repeat_n(false, n).collect() }
+    }
+
+    /// Notes an ending, and answers whether more than half of the last ones are errors.
+    pub fn push(&mut self, error: bool) -> bool {
+        if self.endings.len() == Self::WINDOW {
+            self.endings.pop_front();
+        }
+        self.endings.push_back(error);
+        self.endings.len() >= Self::AT_LEAST && self.errors() * 2 > self.endings.len()
+    }
+
+    pub fn errors(&self) -> usize {
+        self.endings.iter().filter(|&&error| error).count()
+    }
+
+    pub fn len(&self) -> usize {
+        self.endings.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.endings.is_empty()
+    }
+
+    /// A byte an ending, as `job.recent` has it.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.endings.iter().map(|&error| u8::from(error)).collect()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Recent {
+        Recent { endings: bytes.iter().map(|&byte| byte != 0).collect() }
+    }
+}
+
 /// Tasks of a job by state. Their sum is the total at every commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
@@ -215,6 +351,15 @@ pub struct LabelCounts {
     pub kept: i64,
 }
 
+/// What a job did, or would have done, to the labels of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicTally {
+    pub topic: String,
+    pub added: i64,
+    pub removed: i64,
+    pub updated: i64,
+}
+
 /// A job as it stands, with all that is stored of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -228,11 +373,27 @@ pub struct Job {
     pub priority: i64,
     /// Tasks a second at most.
     pub max_per_second: Option<f64>,
+    /// Everything as it would be, and no label written.
+    pub dry_run: bool,
     pub filter: Filter,
-    pub revision: i64,
+    /// Of a draft: `from` and `until` as they were asked for, JSON.
+    pub span: Option<String>,
+    /// Make as many jobs as it takes.
+    pub split: bool,
+    /// None where no rules are used: a draft, a revert.
+    pub revision: Option<i64>,
+    /// The job that it retries, takes back or applies; it may be deleted by now.
+    pub parent: Option<JobId>,
+    /// The job whose changes it takes back.
+    pub reverts: Option<JobId>,
+    /// Of a dry run: the job that applied it.
+    pub applied_by: Option<JobId>,
     /// The first job of the group that a split made, also on the first itself.
     pub group: Option<JobId>,
     pub counts: Counts,
+    /// Of its whole list, in bytes of text with a share for each item; and of the tasks that ended.
+    pub weight: i64,
+    pub weight_done: i64,
     /// Of those failed, the ones that are errors.
     pub errors: i64,
     pub outcomes: Vec<(String, i64)>,
@@ -245,6 +406,8 @@ pub struct Job {
     pub finished_at: Option<Millis>,
     pub empty_because: Option<String>,
     pub error: Option<String>,
+    /// When its list, its results and its history were pruned.
+    pub pruned_at: Option<Millis>,
 }
 
 #[cfg(test)]
@@ -281,6 +444,20 @@ mod tests {
     }
 
     #[test]
+    fn the_breaker_trips_past_half_of_the_last_two_hundred_and_never_before_fifty() {
+        let mut recent = Recent::default();
+        assert!((0..49).all(|_| !recent.push(true)), "fewer than fifty say nothing");
+        assert!(recent.push(true));
+        // Half is not more than half.
+        let mut recent = Recent::after(100);
+        assert_eq!((0..).find(|_| recent.push(true)), Some(100));
+        let mut recent = Recent::after(10_000);
+        assert_eq!(recent.len(), 200);
+        assert_eq!((0..).find(|_| recent.push(true)), Some(100));
+        assert_eq!(Recent::from_bytes(&recent.bytes()), recent);
+    }
+
+    #[test]
     fn words_round_trip() {
         for &state in JobState::ALL {
             assert_eq!(JobState::from_word(state.as_str()), Some(state));
@@ -291,9 +468,31 @@ mod tests {
     #[test]
     fn a_media_filter_leaves_notes_out() {
         let filter = Filter { media: vec!["voice".into()], ..Filter::all() };
-        assert!(filter.fits_shape(Kind::Conversation, Some("voice"), &[]));
-        assert!(!filter.fits_shape(Kind::Conversation, Some("chat"), &[]));
-        assert!(!filter.fits_shape(Kind::Note, None, &[]));
+        assert!(filter.fits_shape(Kind::Conversation, Some("voice"), &[], &[]));
+        assert!(!filter.fits_shape(Kind::Conversation, Some("chat"), &[], &[]));
+        assert!(!filter.fits_shape(Kind::Note, None, &[], &[]));
+    }
+
+    #[test]
+    fn one_language_of_many_is_enough_in_any_case() {
+        let filter = Filter { languages: vec!["en-US".into(), "de".into()], ..Filter::all() };
+        let fits = |languages: &[&str]| {
+            let languages: Vec<String> = languages.iter().map(|&l| l.to_owned()).collect();
+            filter.fits_shape(Kind::Conversation, Some("voice"), &[], &languages)
+        };
+        assert!(fits(&["fr", "EN-us"]) && fits(&["de"]));
+        assert!(!fits(&[]) && !fits(&["en"]));
+    }
+
+    #[test]
+    fn every_state_lets_something_be_done() {
+        use Action::*;
+        let all = [Publish, Pause, Resume, Cancel, Steer, Retry, Revert, Apply, Delete];
+        for &state in JobState::ALL {
+            assert!(all.iter().any(|action| action.in_state(state) != Allowed::No), "{state}");
+            // Whoever may be taken back may not be steered any more, and the other way round.
+            assert_ne!(Revert.in_state(state) == Allowed::Yes, Steer.in_state(state) == Allowed::Yes, "{state}");
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! JSON bodies: what the API takes and gives of jobs, the same for daemon and client.
 
+mod ids;
+
 use serde_json::{Map, Value, json};
 
-use crate::job::{Filter, Job, JobId, JobKind};
+pub use ids::{ItemKey, JobBody, Unread, keys_from_csv, keys_from_ndjson};
+
+use crate::job::{Filter, Job, JobId, JobState};
 use crate::model::{Kind, Millis};
 use crate::when::{self, rfc3339};
 
@@ -19,8 +23,8 @@ pub struct Fields {
 impl Fields {
     pub fn of(value: Value) -> Result<Fields, String> {
         match value {
-            Value::Object(left) => Ok(Fields { left, taken: Vec::new() }),
-            Value::Null => Ok(Fields { left: Map::new(), taken: Vec::new() }),
+            Value::Object(left) => Ok(left.into()),
+            Value::Null => Ok(Map::new().into()),
             other => Err(format!("the body must be a JSON object, not {}", kind_of(&other))),
         }
     }
@@ -29,6 +33,23 @@ impl Fields {
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.taken.push(name);
         self.left.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// The field; `Some(None)` where it is there and null.
+    pub fn take_nullable(&mut self, name: &'static str) -> Option<Option<Value>> {
+        let null = self.left.get(name).is_some_and(Value::is_null);
+        self.take(name).map(Some).or(null.then_some(None))
+    }
+
+    /// A text that null takes away.
+    pub fn nullable_text(&mut self, name: &'static str) -> Result<Option<Option<String>>, String> {
+        match self.left.get(name) {
+            Some(Value::Null) => {
+                self.take(name);
+                Ok(Some(None))
+            }
+            _ => Ok(self.text(name)?.map(Some)),
+        }
     }
 
     /// The field, left where it is.
@@ -92,6 +113,12 @@ impl Fields {
     }
 }
 
+impl From<Map<String, Value>> for Fields {
+    fn from(left: Map<String, Value>) -> Fields {
+        Fields { left, taken: Vec::new() }
+    }
+}
+
 /// A name from outside, short enough for an error.
 fn shorten(name: &str) -> String {
     if name.chars().count() <= 60 { name.to_owned() } else { name.chars().take(60).chain("…".chars()).collect() }
@@ -139,9 +166,38 @@ pub fn filter_from(fields: &mut Fields, now: Millis) -> Result<Filter, String> {
         types,
         media: fields.texts("media")?,
         programs: fields.texts("programs")?,
+        languages: Vec::new(),
         stale_only: fields.flag("stale_only", false)?,
         keep_when_empty: fields.flag("keep_when_empty", true)?,
     })
+}
+
+/// What a job that names its items may say of them: which of their programs, and how they are read.
+pub fn scope_from(fields: &mut Fields) -> Result<Filter, String> {
+    Ok(Filter {
+        programs: fields.texts("programs")?,
+        stale_only: fields.flag("stale_only", false)?,
+        keep_when_empty: fields.flag("keep_when_empty", true)?,
+        ..Filter::all()
+    })
+}
+
+/// `from` and `until` as they were asked for, so that a draft's spans count back from its publishing.
+pub fn span_of(fields: &Fields) -> String {
+    json!({"from": fields.peek("from"), "until": fields.peek("until")}).to_string()
+}
+
+/// What [`span_of`] comes to at `now`.
+pub fn span_at(span: &str, now: Millis) -> Result<(Millis, Millis), String> {
+    let mut fields = Fields::of(serde_json::from_str(span).map_err(|error| error.to_string())?)?;
+    let filter = filter_from(&mut fields, now)?;
+    Ok((filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(now)))
+}
+
+/// `max_per_second`.
+pub fn speed_from(value: &Value) -> Result<f64, String> {
+    let speed = value.as_f64().filter(|speed| (0.001..=1e9).contains(speed));
+    speed.ok_or_else(|| "max_per_second: must be a number from 0.001 to 1000000000".into())
 }
 
 pub fn check_range(from: Option<Millis>, until: Option<Millis>) -> Result<(), String> {
@@ -153,37 +209,6 @@ pub fn check_range(from: Option<Millis>, until: Option<Millis>) -> Result<(), St
         )),
         _ => Ok(()),
     }
-}
-
-/// One item that a job names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ItemKey {
-    pub kind: Kind,
-    pub id: String,
-    pub version: Option<i64>,
-}
-
-/// `ids` of a job's request.
-pub fn keys_from(value: Value) -> Result<Vec<ItemKey>, String> {
-    let Value::Array(entries) = value else { return Err("ids: must be an array of {kind, id, version}".into()) };
-    if entries.is_empty() {
-        return Err("ids: is empty".into());
-    }
-    entries.into_iter().enumerate().map(|(at, entry)| key_from(entry).map_err(|e| format!("ids[{at}].{e}"))).collect()
-}
-
-fn key_from(entry: Value) -> Result<ItemKey, String> {
-    let mut fields = Fields::of(entry)?;
-    let kind = fields.text("kind")?.ok_or("kind: missing")?;
-    let kind =
-        kind_from(&kind).ok_or_else(|| format!("kind: must be conversation or note, not {:?}", shorten(&kind)))?;
-    let id = fields.text("id")?.filter(|id| !id.is_empty()).ok_or("id: missing")?;
-    let version = version_from(fields.take("version"), "version")?;
-    fields.finish()?;
-    if kind == Kind::Conversation && version.is_some() {
-        return Err("version: conversations have none".into());
-    }
-    Ok(ItemKey { kind, id, version })
 }
 
 /// A note's version, as a number or a string of digits; an empty string counts as absent.
@@ -205,6 +230,8 @@ pub fn version_from(value: Option<Value>, name: &str) -> Result<Option<i64>, Str
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pace {
     pub rate_per_second: Option<f64>,
+    /// As `job.weight`.
+    pub weight_per_second: Option<f64>,
     pub queue_position: Option<i64>,
     /// All jobs of the group, where it leads one.
     pub group: Option<Vec<JobId>>,
@@ -214,8 +241,9 @@ pub struct Pace {
 pub fn job_json(job: &Job, pace: &Pace) -> Value {
     let time = |at: Option<Millis>| at.map(rfc3339);
     let filter = &job.filter;
-    let open = (job.counts.pending + job.counts.running) as f64;
-    let eta = pace.rate_per_second.filter(|rate| *rate > 0.0 && open > 0.0).map(|rate| round(open / rate));
+    let moves = job.state == JobState::Running && job.counts.pending + job.counts.running > 0;
+    let left = (job.weight - job.weight_done) as f64;
+    let eta = pace.weight_per_second.filter(|rate| moves && *rate > 0.0 && left > 0.0).map(|rate| round(left / rate));
     let tallies = |tallies: &[(String, i64)]| -> Map<String, Value> {
         tallies.iter().map(|(word, n)| (word.clone(), json!(n))).collect()
     };
@@ -225,8 +253,8 @@ pub fn job_json(job: &Job, pace: &Pace) -> Value {
         "name": job.name,
         "description": job.description,
         "state": job.state,
-        "dry_run": false,
-        "filter": (job.kind == JobKind::Range).then(|| json!({
+        "dry_run": job.dry_run,
+        "filter": {
             "from": time(filter.from),
             "until": time(filter.until),
             "types": filter.types,
@@ -234,7 +262,7 @@ pub fn job_json(job: &Job, pace: &Pace) -> Value {
             "programs": filter.programs,
             "stale_only": filter.stale_only,
             "keep_when_empty": filter.keep_when_empty,
-        })),
+        },
         "catalogue_revision": job.revision,
         "counts": job.counts,
         "outcomes": tallies(&job.outcomes),
@@ -246,7 +274,7 @@ pub fn job_json(job: &Job, pace: &Pace) -> Value {
         "lane": job.lane,
         "priority": job.priority,
         "max_per_second": job.max_per_second,
-        "parent_job": null,
+        "parent_job": job.parent.map(|id| id.to_string()),
         "created_by": job.created_by,
         "created_at": rfc3339(job.created_at),
         "published_at": time(job.published_at),
@@ -255,6 +283,15 @@ pub fn job_json(job: &Job, pace: &Pace) -> Value {
         "empty_because": job.empty_because,
         "error": job.error,
     });
+    if !filter.languages.is_empty() {
+        shown["filter"]["languages"] = json!(filter.languages);
+    }
+    if let Some(id) = job.applied_by {
+        shown["applied_by"] = json!(id.to_string());
+    }
+    if job.pruned_at.is_some() {
+        shown["pruned_at"] = json!(time(job.pruned_at));
+    }
     if let Some(group) = &pace.group {
         shown["jobs"] = json!(group.iter().map(JobId::to_string).collect::<Vec<_>>());
     }

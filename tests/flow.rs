@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::stub::{Gate, phrases_after};
-use common::{House, NOW, by_phrases, conversation, wish};
+use common::{House, NOW, by_phrases, conversation, publish_single, wish};
 use relabeld::job::{Filter, Job, JobId, JobState, TaskState};
 use relabeld::model::Failure;
 use relabeld::model::Kind::Conversation;
@@ -25,13 +25,13 @@ fn of(program: &str) -> Filter {
 }
 
 fn publish(house: &House, wish: NewJob) -> JobId {
-    let (job, _) = house.store.publish_range(wish, 0, NOW).unwrap();
+    let job = house.store.publish_range(wish, 0, NOW).unwrap().job;
     house.engine.wake();
     job.id
 }
 
 fn single(house: &House, id: &str) -> JobId {
-    let job = house.store.publish_single(Conversation, id, None, "test", NOW).unwrap();
+    let job = publish_single(&house.store, Conversation, id, None).unwrap();
     house.engine.wake();
     job.id
 }
@@ -195,7 +195,8 @@ fn a_group_is_held_by_its_first() {
     let house = House::with(2, labeller);
     house.apply(TOPICS);
     house.import(&items("p", 10));
-    let (first, all) = house.store.publish_range(NewJob { split: true, ..wish(of("p")) }, 5, NOW).unwrap();
+    let published = house.store.publish_range(NewJob { split: true, ..wish(of("p")) }, 5, NOW).unwrap();
+    let (first, all) = (published.job, published.group);
     house.engine.wake();
     gate.arrival();
     gate.arrival();
@@ -353,9 +354,9 @@ fn a_job_waits_for_the_engine_however_it_was_left() {
     let store = Store::open(dir.path(), Durability::Normal).unwrap();
     store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
     store.import(common::incoming(&items("p", 4)), NOW).unwrap();
-    let queued = store.publish_range(wish(of("p")), 0, NOW).unwrap().0.id;
+    let queued = store.publish_range(wish(of("p")), 0, NOW).unwrap().job.id;
     drop(store.begin_planning(NOW).unwrap());
-    let live = store.publish_single(Conversation, "p000", None, "test", NOW).unwrap().id;
+    let live = publish_single(&store, Conversation, "p000", None).unwrap().id;
     store.close();
     drop(store);
     let house = House::open(dir.path(), 1, by_phrases());
@@ -369,7 +370,7 @@ fn suspects_run_alone_and_the_rest_after_them() {
     let store = Store::open(dir.path(), Durability::Normal).unwrap();
     store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
     store.import(common::incoming(&items("p", 600)), NOW).unwrap();
-    let job = store.publish_range(wish(of("p")), 0, NOW).unwrap().0.id;
+    let job = store.publish_range(wish(of("p")), 0, NOW).unwrap().job.id;
     let epoch = store.recover(Vec::new(), 3, NOW).unwrap().epoch;
     while let Some(mut planning) = store.begin_planning(NOW).unwrap() {
         planning.step(NOW).unwrap();

@@ -48,7 +48,7 @@ fn result(order: &[usize], threads: usize, deaths: &[usize]) -> Result {
     drop(house);
     // Nothing of the second job may run before the first death.
     let store = Store::open(dir.path(), Durability::Normal).unwrap();
-    let job = store.publish_range(wish(Filter::all()), 0, NOW).unwrap().0.id;
+    let job = store.publish_range(wish(Filter::all()), 0, NOW).unwrap().job.id;
     store.close();
 
     for &death in deaths {

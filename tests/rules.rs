@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::stub::Gate;
-use common::{House, NOW, by_phrases, conversation, note, wish};
+use common::{House, NOW, by_phrases, conversation, note, publish_single, wish};
 use relabeld::job::{Filter, Job, JobState, LabelCounts, Outcome, TaskState};
 use relabeld::model::Kind::{self, Conversation, Note};
 use relabeld::store::{Error, MarkWish, TaskRow};
@@ -369,10 +369,10 @@ fn rule_6_an_old_note_version_is_refused_when_asked_and_an_outcome_later() {
     let house = House::with(1, gate.labeller());
     alpha_and_beta(&house);
     house.import(&[note("n", 2, &["p"], "alpha")]);
-    let asked = |version| house.store.publish_single(Note, "n", version, "test", NOW);
+    let asked = |version| publish_single(&house.store, Note, "n", version);
     assert!(matches!(asked(Some(1)), Err(Error::StaleVersion(_))));
     assert!(matches!(asked(Some(3)), Err(Error::StaleVersion(_))));
-    assert!(matches!(house.store.publish_single(Note, "none", None, "test", NOW), Err(Error::NotFound(_))));
+    assert!(matches!(publish_single(&house.store, Note, "none", None), Err(Error::NotFound(_))));
 
     let job = asked(Some(2)).unwrap();
     house.engine.wake();
@@ -384,7 +384,7 @@ fn rule_6_an_old_note_version_is_refused_when_asked_and_an_outcome_later() {
     assert_eq!(labels(&house, Note, "n"), "");
 
     gate.open_for("n");
-    let job = house.store.publish_single(Note, "n", None, "test", NOW).unwrap();
+    let job = publish_single(&house.store, Note, "n", None).unwrap();
     house.engine.wake();
     assert_eq!(outcomes(&house.ended(job.id)), [("changed", 1)].into());
     assert_eq!(labels(&house, Note, "n"), "0:b");
@@ -505,7 +505,7 @@ fn rule_9_counters_equal_rows_at_every_commit() {
     let texts = ["alpha", "beta", "none", "alpha beta"];
     let lines: Vec<String> = (0..900).map(|n| said(&format!("c{n}"), &["p"], &[texts[n % 4]])).collect();
     house.import(&lines);
-    let (job, _) = house.store.publish_range(wish(Filter::all()), 0, NOW).unwrap();
+    let job = house.store.publish_range(wish(Filter::all()), 0, NOW).unwrap().job;
     house.engine.wake();
     let looks = std::cell::Cell::new(0);
     let ended = house.wait_for(job.id, |job| {

@@ -21,7 +21,7 @@ use relabeld::job::{Filter, Job, JobId, TaskState};
 use relabeld::label::{Evidence, Place, Scope};
 use relabeld::model::Failure;
 use relabeld::store::{
-    Ask, Begun, Committed, Done, Durability, Finding, ImportOutcome, LeaseOutcome, Leased, LeasedItem, Planned,
+    Ask, Begun, Committed, Deed, Done, Durability, Finding, ImportOutcome, LeaseOutcome, Leased, LeasedItem, Planned,
     Recovered, Store, TaskRow,
 };
 
@@ -88,7 +88,7 @@ impl Desk {
 
     /// A range job over everything, planned.
     pub fn planned(&self) -> JobId {
-        let (job, _) = self.store.publish_range(wish(Filter::all()), 0, NOW).unwrap();
+        let job = self.store.publish_range(wish(Filter::all()), 0, NOW).unwrap().job;
         self.plan();
         job.id
     }
@@ -132,8 +132,19 @@ impl Desk {
             attempts: item.attempts + 1,
             finding: if item.elsewhere { Finding::Elsewhere } else { find(item) },
         });
-        let revision = self.job(leased.lease.job).revision;
-        LeaseOutcome { lease: leased.lease, revision, keep_when_empty: true, done: done.collect(), ends }
+        let job = self.job(leased.lease.job);
+        let deed = match job.reverts {
+            Some(_) => Deed::TakeBack,
+            None => Deed::Label { revision: job.revision.unwrap(), keep_when_empty: job.filter.keep_when_empty },
+        };
+        LeaseOutcome {
+            lease: leased.lease,
+            weight_each: leased.weight_each,
+            deed,
+            dry_run: job.dry_run,
+            done: done.collect(),
+            ends,
+        }
     }
 
     pub fn commit(&self, outcome: LeaseOutcome) -> Committed {

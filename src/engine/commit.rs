@@ -21,7 +21,9 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<LeaseOutcome>) {
         if committed.fenced > 0 {
             warn!("{} outcomes came in under leases that were not theirs any more, and were dropped", committed.fenced);
         }
-        shared.stats.committed(&batch, committed, shared.now());
+        // What is in flight of a job that was called off is not worth ending.
+        committed.called_off.iter().for_each(|&job| shared.interrupt(job));
+        shared.stats.committed(&batch, &committed, shared.now());
         shared.returned(batch.iter().filter(|outcome| outcome.ends).count());
     }
 }

@@ -11,15 +11,13 @@ use log::error;
 use rustc_hash::FxHashMap;
 
 use super::Shared;
-use super::rules::{JobRules, Rules};
+use super::rules::{JobRules, Rules, Way};
 use super::work::Work;
 use crate::job::{JobId, Lane};
 use crate::label::Revision;
 use crate::model::Millis;
 use crate::store::{Ask, Error, Leased, Result, Runnable};
 
-/// Items in one lease at most.
-const LEASE_ITEMS: usize = 256;
 /// Jobs of a lane looked at in one turn: past it the youngest wait.
 const JOBS: usize = 1_000;
 /// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
@@ -112,6 +110,7 @@ struct Leaser<'a> {
 impl Leaser<'_> {
     /// Leases what there is room for, and answers how long nothing can be expected to change by itself.
     fn turn(&mut self, at: Instant, now: Millis) -> Result<Duration> {
+        self.shared.end_if_an_item_hangs();
         if !self.shared.look_at_disk() {
             return Ok(Duration::from_secs(1));
         }
@@ -212,7 +211,7 @@ impl Leaser<'_> {
             let Some(next) = (0..open.len()).min_by(|&a, &b| pass(&open[a]).total_cmp(&pass(&open[b]))) else { break };
             let job = open[next];
             let Some(running) = self.jobs.get_mut(&job.id) else { break };
-            let mut items = LEASE_ITEMS;
+            let mut items = self.shared.stats.lease_items(job.id);
             if let Some(allowance) = &mut running.allowance {
                 items = items.min(allowance.items());
                 if items == 0 {
@@ -234,8 +233,11 @@ impl Leaser<'_> {
     /// Makes a job ready to be leased from: its rules, its place among the others, its allowance.
     fn take_up(&mut self, job: &Runnable, at: Instant) -> Result<()> {
         if !self.jobs.contains_key(&job.id) {
-            let rules = self.rules(job.revision)?;
-            let rules = Arc::new(JobRules::new(job, rules));
+            let way = match (job.reverts, job.revision) {
+                (Some(reverts), _) => Way::TakeBack(reverts),
+                (None, revision) => Way::Label(self.rules(revision.unwrap_or_default())?),
+            };
+            let rules = Arc::new(JobRules::new(job, way));
             let priority = job.priority as f64;
             self.jobs.insert(job.id, Running { rules, pass: self.furthest, priority, allowance: None });
         }

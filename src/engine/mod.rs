@@ -10,27 +10,28 @@ mod begun;
 mod commit;
 mod lease;
 mod plan;
+mod prune;
 mod rules;
 mod shared;
 mod stats;
 mod work;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::error;
+use log::{error, warn};
 
 pub use rules::Compile;
-pub use stats::Totals;
+pub use stats::{Speed, Totals};
 
 use self::shared::Shared;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
-use crate::store::{Recovered, Result, Store};
+use crate::store::{Recovered, Result, Steering, Store};
 
 /// What the engine is told once.
 #[derive(Debug, Clone)]
@@ -39,18 +40,24 @@ pub struct Settings {
     /// Threads for bulk jobs; the live lane has one more.
     pub workers: usize,
     pub max_attempts: u32,
+    /// An analysis that takes longer ends the process.
+    pub max_item_time: Duration,
+    /// How long an ended job keeps its items and history, in milliseconds.
+    pub retention: Millis,
     /// Below this much free space nothing is leased.
     pub min_free_bytes: u64,
     /// Milliseconds since the epoch, now.
     pub clock: fn() -> Millis,
 }
 
+/// A stop waits so long for what is being analysed.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The running engine.
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     recovered: Recovered,
-    started: Instant,
 }
 
 impl Engine {
@@ -68,12 +75,15 @@ impl Engine {
         let notes = begun::Notes::create(&settings.data_dir, recovered.epoch, workers + 1)?;
         let (wake_lease, lease_woken) = bounded(1);
         let (wake_plan, plan_woken) = bounded(1);
+        let (wake_prune, prune_woken) = bounded(1);
         let shared = Arc::new(Shared {
             suspects: AtomicBool::new(store.has_suspects()?),
             store,
             settings,
             compile,
             notes,
+            begun_at: (0..=workers).map(|_| AtomicU64::new(0)).collect(),
+            started: Instant::now(),
             epoch: recovered.epoch,
             stats: stats::Stats::default(),
             stopping: AtomicBool::new(false),
@@ -84,19 +94,27 @@ impl Engine {
             news: Default::default(),
             wake_lease,
             wake_plan,
+            wake_prune,
             failed,
         });
-        let engine = Engine { shared, threads: Mutex::default(), recovered, started: Instant::now() };
-        engine.spawn_all(workers, lease_woken, plan_woken)?;
+        let engine = Engine { shared, threads: Mutex::default(), recovered };
+        engine.spawn_all(workers, lease_woken, plan_woken, prune_woken)?;
         engine.shared.wake_plan();
         Ok(engine)
     }
 
-    fn spawn_all(&self, workers: usize, lease_woken: Receiver<()>, plan_woken: Receiver<()>) -> std::io::Result<()> {
+    fn spawn_all(
+        &self,
+        workers: usize,
+        lease_woken: Receiver<()>,
+        plan_woken: Receiver<()>,
+        prune_woken: Receiver<()>,
+    ) -> std::io::Result<()> {
         let (live, live_work) = bounded(64);
         // Enough that nobody waits for the next lease, little enough that a held job stops soon.
         let (bulk, bulk_work) = bounded(workers * 8);
         let (outcomes, committing) = bounded(workers * 4);
+        self.spawn("prune", move |shared| prune::prune_until_stopped(shared, &prune_woken))?;
         self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
         self.spawn("lease", move |shared| lease::lease_until_stopped(shared, &lease_woken, live, bulk))?;
         for slot in 0..workers {
@@ -121,7 +139,17 @@ impl Engine {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.wake_lease();
         self.shared.wake_plan();
+        self.shared.wake_prune();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let patience = Instant::now() + STOP_PATIENCE;
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            if Instant::now() > patience {
+                // It cannot be ended; with the process it ends, and at the next start its item is suspect.
+                warn!("an item is still being analysed: it is not waited for");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         for thread in threads {
             let name = thread.thread().name().unwrap_or("?").to_owned();
             if thread.join().is_err() {
@@ -157,9 +185,28 @@ impl Engine {
         Ok(cancelled)
     }
 
+    /// Changes a job while it runs, at once: what was leased under its old speed goes back.
+    pub fn steer(&self, job: JobId, steering: Steering) -> Result<Job> {
+        let new_speed = steering.max_per_second.is_some();
+        let steered = self.shared.store.steer_job(job, steering)?;
+        if new_speed {
+            self.interrupt_group(job)?;
+        }
+        self.wake();
+        Ok(steered)
+    }
+
+    /// Makes an ended job, or a draft, as good as gone.
+    pub fn delete(&self, job: JobId) -> Result<()> {
+        self.shared.store.delete_job(job)?;
+        self.shared.wake_prune();
+        Ok(())
+    }
+
     fn interrupt_group(&self, job: JobId) -> Result<()> {
         for job in self.shared.store.group(job)? {
             self.shared.interrupt(job);
+            self.shared.stats.forget(job);
         }
         Ok(())
     }
@@ -172,9 +219,9 @@ impl Engine {
         *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
-    /// Tasks a second of a job just now; None while unknown.
-    pub fn rate(&self, job: JobId) -> Option<f64> {
-        self.shared.stats.rate(job, self.shared.now())
+    /// How fast a job goes just now; None while unknown.
+    pub fn speed(&self, job: JobId) -> Option<Speed> {
+        self.shared.stats.speed(job, self.shared.now())
     }
 
     pub fn totals(&self) -> Totals {
@@ -191,7 +238,7 @@ impl Engine {
     }
 
     pub fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        self.shared.started.elapsed()
     }
 
     pub fn workers(&self) -> usize {

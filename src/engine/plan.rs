@@ -1,7 +1,7 @@
 //! The plan loop: takes up the jobs that wait for their lists, one at a time, page by page.
 
 use crossbeam_channel::Receiver;
-use log::info;
+use log::{error, info};
 
 use super::Shared;
 use crate::store::{Error, Planned, Result};
@@ -34,7 +34,16 @@ fn plan_next(shared: &Shared) -> Result<bool> {
     }
     let Some(mut planning) = shared.store.begin_planning(shared.now())? else { return Ok(false) };
     while !shared.stopping() && !shared.held() {
-        match planning.step(shared.now())? {
+        let planned = match planning.step(shared.now()) {
+            // Its list cannot be made, now or later: the other jobs' can.
+            Err(error @ (Error::Damaged(_) | Error::Invalid(_) | Error::NotFound(_))) => {
+                error!("job {}: planning failed: {error}", planning.job());
+                shared.store.fail_planning(planning.job(), error.to_string(), shared.now())?;
+                return Ok(true);
+            }
+            other => other?,
+        };
+        match planned {
             Planned::More => {}
             Planned::Whole => {
                 info!("job {}: planned", planning.job());

@@ -8,7 +8,7 @@ use crate::job::{Filter, JobId, Lane};
 use crate::label::{Evidence, PhraseNo, Place, ProgramNo, ProgramRules, Revision, Scope, TopicNo};
 use crate::labeller::Labeller;
 use crate::model::{Catalogue, Detection, TopicSet};
-use crate::store::{ReadItem, Result, Runnable, Store};
+use crate::store::{Deed, ReadItem, Result, Runnable, Store};
 
 /// Makes the labeller of a frozen catalogue.
 pub type Compile = dyn Fn(&Catalogue) -> Arc<dyn Labeller> + Send + Sync;
@@ -80,23 +80,46 @@ pub struct ShapeScope {
     pub alike: Vec<(ProgramNo, Vec<Revision>)>,
 }
 
+/// What a job does to its items.
+#[derive(Clone)]
+pub enum Way {
+    Label(Arc<Rules>),
+    /// Takes back what this job did.
+    TakeBack(JobId),
+}
+
 /// A job as workers need it: shared by all its leases, for as long as it runs.
 pub struct JobRules {
     pub job: JobId,
     pub lane: Lane,
     pub filter: Filter,
-    pub rules: Arc<Rules>,
+    pub dry_run: bool,
+    pub way: Way,
     /// By shape; None where the job's filter leaves the shape out.
     scopes: RwLock<FxHashMap<i64, Option<Arc<ShapeScope>>>>,
 }
 
 impl JobRules {
-    pub fn new(job: &Runnable, rules: Arc<Rules>) -> JobRules {
-        JobRules { job: job.id, lane: job.lane, filter: job.filter.clone(), rules, scopes: RwLock::default() }
+    pub fn new(job: &Runnable, way: Way) -> JobRules {
+        JobRules {
+            job: job.id,
+            lane: job.lane,
+            filter: job.filter.clone(),
+            dry_run: job.dry_run,
+            way,
+            scopes: RwLock::default(),
+        }
+    }
+
+    pub fn deed(&self) -> Deed {
+        match &self.way {
+            Way::Label(rules) => Deed::Label { revision: rules.revision, keep_when_empty: self.filter.keep_when_empty },
+            Way::TakeBack(_) => Deed::TakeBack,
+        }
     }
 
     /// The scope for an item; None when the item is not what the job is about any more.
-    pub fn scope(&self, store: &Store, item: &ReadItem) -> Result<Option<Arc<ShapeScope>>> {
+    pub fn scope(&self, rules: &Rules, store: &Store, item: &ReadItem) -> Result<Option<Arc<ShapeScope>>> {
         if !self.filter.fits_time(item.at) {
             return Ok(None);
         }
@@ -104,37 +127,37 @@ impl JobRules {
         if let Some(known) = known {
             return Ok(known);
         }
-        let scope = self.scope_of_shape(store, item.shape)?.map(Arc::new);
+        let scope = self.scope_of_shape(rules, store, item.shape)?.map(Arc::new);
         self.scopes.write().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(item.shape, scope.clone());
         Ok(scope)
     }
 
-    fn scope_of_shape(&self, store: &Store, shape: i64) -> Result<Option<ShapeScope>> {
+    fn scope_of_shape(&self, rules: &Rules, store: &Store, shape: i64) -> Result<Option<ShapeScope>> {
         let names = store.names();
         let Some(shape) = names.shape(shape) else { return Ok(None) };
-        if !self.filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs) {
+        if !self.filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs, &shape.languages) {
             return Ok(None);
         }
         let (mut programs, mut elsewhere) = (Vec::new(), Vec::new());
         for id in &shape.programs {
             let Some(program) = names.program(id) else { continue };
-            let rules = self.rules.of_program(program);
+            let of_program = rules.of_program(program);
             if self.filter.programs.is_empty() || self.filter.programs.contains(id) {
-                programs.push(rules);
+                programs.push(of_program);
             } else {
-                elsewhere.extend(&rules.topics);
+                elsewhere.extend(&of_program.topics);
             }
         }
         drop(names);
         let scope = Scope::new(programs, elsewhere);
         let topics = scope.programs.iter().flat_map(|rules| &rules.topics);
-        let topics = topics.filter_map(|topic| self.rules.index.get(topic).copied()).collect();
+        let topics = topics.filter_map(|topic| rules.index.get(topic).copied()).collect();
         let alike = match self.filter.stale_only {
             false => Vec::new(),
             true => scope
                 .programs
                 .iter()
-                .map(|rules| Ok((rules.program, store.alike(rules.program, self.rules.revision)?)))
+                .map(|of_program| Ok((of_program.program, store.alike(of_program.program, rules.revision)?)))
                 .collect::<Result<_>>()?,
         };
         Ok(Some(ShapeScope { scope: Arc::new(scope), topics, alike }))

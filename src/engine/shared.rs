@@ -1,6 +1,6 @@
 //! What the threads of the engine share: the store, the flags they look at, and the wake-ups they send each other.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,9 @@ pub(super) struct Shared {
     pub settings: Settings,
     pub compile: Arc<Compile>,
     pub notes: begun::Notes,
+    /// When each worker began its item, in milliseconds since `started`; 0: it has none.
+    pub begun_at: Vec<AtomicU64>,
+    pub started: Instant,
     pub epoch: i64,
     pub stats: stats::Stats,
     pub stopping: AtomicBool,
@@ -34,6 +37,7 @@ pub(super) struct Shared {
     pub news: (Mutex<u64>, Condvar),
     pub wake_lease: Sender<()>,
     pub wake_plan: Sender<()>,
+    pub wake_prune: Sender<()>,
     pub failed: Sender<String>,
 }
 
@@ -69,6 +73,10 @@ impl Shared {
 
     pub fn wake_plan(&self) {
         let _ = self.wake_plan.try_send(());
+    }
+
+    pub fn wake_prune(&self) {
+        let _ = self.wake_prune.try_send(());
     }
 
     pub fn disk_is_full(&self) {
@@ -116,8 +124,34 @@ impl Shared {
         self.wake_lease();
     }
 
+    /// Worker `slot` begins to analyse an item.
+    pub fn begins(&self, slot: usize, job: JobId, pos: i64) {
+        if let Err(error) = self.notes.begin(slot, job, pos) {
+            self.fail(format!("the note of what was begun could not be written: {error}"));
+        }
+        let since = self.started.elapsed().as_millis() as u64;
+        self.begun_at[slot].store(since.max(1), Ordering::Relaxed);
+    }
+
+    /// An analysis cannot be ended from outside. One that has taken too long is treated as one that ends the process:
+    /// its item is then run alone, and quarantined when it does so again.
+    pub fn end_if_an_item_hangs(&self) {
+        let now = self.started.elapsed();
+        for begun_at in self.begun_at.iter().map(|at| at.load(Ordering::Relaxed)).filter(|at| *at != 0) {
+            let taken = now.saturating_sub(Duration::from_millis(begun_at));
+            if taken > self.settings.max_item_time {
+                error!(
+                    "an item has been in analysis for {} s (max_item_seconds): the process ends, and its next start runs it alone",
+                    taken.as_secs()
+                );
+                std::process::exit(1);
+            }
+        }
+    }
+
     /// Worker `slot` has no item in analysis: its last one is not suspect any more.
     pub fn nothing_begun(&self, slot: usize) {
+        self.begun_at[slot].store(0, Ordering::Relaxed);
         if let Err(error) = self.notes.end(slot) {
             self.fail(format!("the note of what was begun could not be written: {error}"));
         }

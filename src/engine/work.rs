@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Shared;
-use super::rules::JobRules;
+use super::rules::{JobRules, Rules, Way};
+use super::stats::Stats;
+use crate::job::JobId;
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
-use crate::store::{Done, Finding, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
+use crate::store::{Done, Finding, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
 
 /// A lease on its way to a worker.
 pub struct Work {
@@ -31,8 +33,12 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
 pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<LeaseOutcome>) {
     for work in work {
-        let mut lease = Progress::new(&work);
-        if let Err(error) = analyse_lease(shared, slot, &work, &mut lease, outcomes) {
+        let mut lease = Progress::new(&work, &shared.stats);
+        let worked = match &work.rules.way {
+            Way::Label(rules) => analyse_lease(shared, slot, &work, rules, &mut lease, outcomes),
+            Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease),
+        };
+        if let Err(error) = worked {
             shared.fail(format!("a worker could not read: {error}"));
         }
         shared.nothing_begun(slot);
@@ -44,21 +50,24 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
 /// What has come of a lease and was not sent yet.
 struct Progress<'a> {
     work: &'a Work,
+    stats: &'a Stats,
     done: Vec<Done>,
     since: Instant,
 }
 
 impl<'a> Progress<'a> {
-    fn new(work: &'a Work) -> Self {
-        Progress { work, done: Vec::with_capacity(work.leased.items.len()), since: Instant::now() }
+    fn new(work: &'a Work, stats: &'a Stats) -> Self {
+        Progress { work, stats, done: Vec::with_capacity(work.leased.items.len()), since: Instant::now() }
     }
 
     fn piece(&mut self, ends: bool) -> LeaseOutcome {
-        self.since = Instant::now();
+        let spent = std::mem::replace(&mut self.since, Instant::now()).elapsed();
+        self.stats.spent(self.work.rules.job, self.done.len(), spent);
         LeaseOutcome {
             lease: self.work.leased.lease,
-            revision: self.work.rules.rules.revision,
-            keep_when_empty: self.work.rules.filter.keep_when_empty,
+            weight_each: self.work.leased.weight_each,
+            deed: self.work.rules.deed(),
+            dry_run: self.work.rules.dry_run,
             done: std::mem::take(&mut self.done),
             ends,
         }
@@ -69,6 +78,7 @@ fn analyse_lease(
     shared: &Shared,
     slot: usize,
     work: &Work,
+    rules: &Rules,
     lease: &mut Progress<'_>,
     outcomes: &Sender<LeaseOutcome>,
 ) -> Result<()> {
@@ -84,8 +94,10 @@ fn analyse_lease(
             if work.stop.load(Ordering::Relaxed) || shared.stopping() {
                 return Ok(());
             }
-            let finding =
-                if item.elsewhere { Finding::Elsewhere } else { attempt(shared, slot, work, item, read.as_ref())? };
+            let finding = match item.elsewhere {
+                true => Finding::Elsewhere,
+                false => attempt(shared, slot, &work.rules, rules, item, read.as_ref())?,
+            };
             lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
             if lease.since.elapsed() >= PIECE {
                 shared.nothing_begun(slot);
@@ -96,33 +108,55 @@ fn analyse_lease(
     Ok(())
 }
 
-fn attempt(shared: &Shared, slot: usize, work: &Work, item: &LeasedItem, read: Option<&ReadItem>) -> Result<Finding> {
+/// Looks up what another job did to the items of a lease. Nothing is analysed, so that nobody is suspect.
+fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<'_>) -> Result<()> {
+    let keys: Vec<Key> = work.leased.items.iter().map(|item| item.key).collect();
+    for (item, undo) in work.leased.items.iter().zip(shared.store.undos(job, &keys)?) {
+        if work.stop.load(Ordering::Relaxed) || shared.stopping() {
+            return Ok(());
+        }
+        let finding = match undo {
+            _ if item.elsewhere => Finding::Elsewhere,
+            Ok(undo) => Finding::TakeBack(undo),
+            Err(damage) => failed(Failure::Permanent(damage), item, shared.now()),
+        };
+        lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
+    }
+    Ok(())
+}
+
+fn attempt(
+    shared: &Shared,
+    slot: usize,
+    job: &JobRules,
+    rules: &Rules,
+    item: &LeasedItem,
+    read: Option<&ReadItem>,
+) -> Result<Finding> {
     let Some(read) = read else { return Ok(Finding::Gone) };
-    if item.key.version.is_some() && item.key.version != read.version {
+    if item.key.asked.is_some() && item.key.asked != read.version {
         return Ok(Finding::StaleVersion);
     }
-    let rules = &work.rules;
-    let Some(scope) = rules.scope(&shared.store, read)? else { return Ok(Finding::Gone) };
+    let Some(scope) = job.scope(rules, &shared.store, read)? else { return Ok(Finding::Gone) };
     let is_fresh = |(program, alike): &(u32, Vec<i64>)| {
         read.fresh.iter().any(|(other, revision)| other == program && alike.contains(revision))
     };
-    if rules.filter.stale_only && scope.alike.iter().all(is_fresh) {
+    if job.filter.stale_only && scope.alike.iter().all(is_fresh) {
         return Ok(Finding::Current);
     }
     let Ok(document) = read.document() else {
         let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
         return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
     };
-    if let Err(error) = shared.notes.begin(slot, rules.job, item.pos) {
-        shared.fail(format!("the note of what was begun could not be written: {error}"));
-    }
-    let found = match analyse_guarded(&*rules.rules.labeller, &document, &scope.topics) {
-        Ok(detections) => rules.rules.by_place(&detections),
+    shared.begins(slot, job.job, item.pos);
+    let found = match analyse_guarded(&*rules.labeller, &document, &scope.topics) {
+        Ok(detections) => rules.by_place(&detections),
         Err(failure) => return Ok(failed(failure, item, shared.now())),
     };
     Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
 }
 
+/// What an attempt that came to nothing is worth.
 fn failed(failure: Failure, item: &LeasedItem, now: Millis) -> Finding {
     Finding::Failed { failure, not_before: now + back_off(item.attempts, item.pos).as_millis() as Millis }
 }

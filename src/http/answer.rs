@@ -54,6 +54,7 @@ impl Problem {
             "not_found" => "Not found",
             "conflict" => "Not as things stand",
             "stale_version" => "Not the latest version",
+            "history_pruned" => "Its history is gone",
             "too_large" => "Too large",
             "invalid_request" => "The request is not valid",
             "too_many_items" => "Too many items",
@@ -79,6 +80,7 @@ impl From<store::Error> for Problem {
             Error::NotFound(_) => Problem::not_found(detail),
             Error::Conflict(_) => Problem::new(409, "conflict", detail),
             Error::StaleVersion(_) => Problem::new(409, "stale_version", detail),
+            Error::HistoryPruned(_) => Problem::new(409, "history_pruned", detail),
             Error::Invalid(_) => Problem::invalid(detail),
             Error::TooManyItems { count, limit } => {
                 Problem::new(422, "too_many_items", detail).with("count", json!(count)).with("limit", json!(limit))

@@ -19,8 +19,8 @@ pub struct Asked<'a> {
     pub cookie: Option<String>,
     pub if_match: Option<String>,
     pub content_encoding: Option<String>,
-    /// One was sent.
-    pub idempotency_key: bool,
+    pub content_type: Option<String>,
+    pub idempotency_key: Option<String>,
     pub now: Millis,
 }
 
@@ -61,6 +61,8 @@ impl Asked<'_> {
 /// Query parameters, taken one by one: what is left at the end is not known, and is an error.
 #[derive(Debug, Default)]
 pub struct Query {
+    /// As it was sent.
+    text: String,
     left: Vec<(String, String)>,
     taken: Vec<&'static str>,
 }
@@ -68,7 +70,12 @@ pub struct Query {
 impl Query {
     pub fn parse(query: &str) -> Query {
         let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
-        Query { left: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), taken: Vec::new() }
+        let left = form_urlencoded::parse(query.as_bytes()).map(owned).collect();
+        Query { text: query.to_owned(), left, taken: Vec::new() }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The parameter, unless it is absent or empty.
@@ -107,6 +114,20 @@ impl Query {
     pub fn time(&mut self, name: &'static str, now: Millis) -> Result<Option<Millis>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
         crate::when::parse(&text, now).map(Some).map_err(|error| Problem::invalid(format!("{name}: {error}")))
+    }
+
+    /// All parameters as the fields of a JSON body, for bodies that are no JSON.
+    pub fn into_fields(self) -> serde_json::Map<String, Value> {
+        let field = |(name, text): (String, String)| {
+            let value = match name.as_str() {
+                "name" | "description" => Value::from(text),
+                "programs" => text.split(',').map(str::trim).collect(),
+                // A number, true or false; else a word.
+                _ => serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text)),
+            };
+            (name, value)
+        };
+        self.left.into_iter().map(field).collect()
     }
 
     /// Nothing may be left.

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Problem};
-use super::api::jobs::{PRIORITY, shown};
+use super::api::jobs::shown;
 use super::asked::Asked;
 use super::{Context, Handled};
 use crate::job::Filter;
 use crate::model::Kind;
 use crate::store::NewJob;
 use crate::when;
-use crate::wire::{check_range, kind_from, version_from};
+use crate::wire::{ItemKey, check_range, kind_from, version_from};
 
 const TOPIC: &str = "conversation_note_analysis";
 
@@ -49,9 +49,10 @@ pub fn publish(context: &Context, asked: &mut Asked<'_>) -> Handled {
         }
     };
     context.may_write()?;
-    let job = context.store.publish_single(kind, &id, version, asked.caller.name, asked.now)?;
+    let wish = NewJob::new(Filter { types: vec![kind], ..Filter::all() }, asked.caller.name);
+    let published = context.store.publish_single(wish, ItemKey { kind, id, version }, asked.now)?;
     context.engine.wake();
-    Ok(Answer::json(shown(context, &job, Vec::new())?))
+    Ok(Answer::json(shown(context, &published.job, Vec::new())?))
 }
 
 /// `POST /api/internal/labels/reanalysis?from&until&type`: a range, in as many jobs as it takes.
@@ -75,18 +76,11 @@ pub fn reanalysis(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let until = until.unwrap_or(now);
     check_range(Some(from), Some(until)).map_err(Problem::invalid)?;
     context.may_write()?;
-    let wish = NewJob {
-        name: None,
-        description: None,
-        filter: Filter { from: Some(from), until: Some(until), types, ..Filter::all() },
-        priority: PRIORITY,
-        max_per_second: None,
-        created_by: asked.caller.name.to_owned(),
-        split: true,
-    };
-    let (job, group) = context.store.publish_range(wish, context.max_items(), now)?;
+    let filter = Filter { from: Some(from), until: Some(until), types, ..Filter::all() };
+    let wish = NewJob { split: true, ..NewJob::new(filter, asked.caller.name) };
+    let published = context.store.publish_range(wish, context.max_items(), now)?;
     context.engine.wake();
-    Ok(Answer::json(shown(context, &job, group)?))
+    Ok(Answer::json(shown(context, &published.job, published.group)?))
 }
 
 /// `POST /api/tick/runners`: never needed; it wakes the workers and never unpauses.

@@ -229,7 +229,7 @@ impl Behind {
         let (host, origin) = (header("Host"), header("Origin"));
         let (authorization, cookie) = (header("Authorization"), header("Cookie"));
         let (if_match, content_encoding) = (header("If-Match"), header("Content-Encoding"));
-        let idempotency_key = header("Idempotency-Key").is_some();
+        let (content_type, idempotency_key) = (header("Content-Type"), header("Idempotency-Key"));
         // Written by the gate, once.
         let over_unix = header("X-Relabeld-Via").as_deref() == Some("unix");
 
@@ -257,6 +257,7 @@ impl Behind {
             cookie,
             if_match,
             content_encoding,
+            content_type,
             idempotency_key,
             now,
         };

@@ -1,12 +1,15 @@
 //! `check`: everything that is counted is counted again, and everything packed is unpacked.
 
+mod jobs;
+
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
-use super::codec::{unpack_edits, unpack_entries, unpack_fresh, unpack_keys, unpack_labels};
-use super::rows::readings_by_program;
+use super::codec::{unpack_edits, unpack_fresh, unpack_labels};
+use super::rows::{DAY, readings_by_program};
 use super::{Result, Store, body};
-use crate::label::{ProgramNo, Provenance, Revision};
+use crate::label::{ProgramNo, Provenance, Revision, TopicNo};
+use crate::when::rfc3339;
 
 /// What `check` found wrong, a sentence each; empty when all agrees.
 pub type Faults = Vec<String>;
@@ -18,7 +21,7 @@ impl Store {
             let mut faults = Faults::new();
             integrity(connection, &mut faults)?;
             self.items(connection, &mut faults)?;
-            jobs(connection, &mut faults)?;
+            jobs::jobs(connection, &mut faults)?;
             history(connection, &mut faults)?;
             Ok(faults)
         })
@@ -27,9 +30,10 @@ impl Store {
     fn items(&self, connection: &Connection, faults: &mut Faults) -> Result<()> {
         let names = self.names();
         let mut coverage: FxHashMap<(ProgramNo, Revision), i64> = FxHashMap::default();
+        let mut carried: FxHashMap<(TopicNo, i64), (i64, i64)> = FxHashMap::default();
         let mut statement = connection.prepare(
             "SELECT no, shape, content, coalesce(fresh, x''), coalesce(labels, x''), transcripts,
-               marked = EXISTS (SELECT 1 FROM mark WHERE mark.item = no)
+               marked = EXISTS (SELECT 1 FROM mark WHERE mark.item = no), size, at
              FROM item LEFT JOIN body ON body.item = no LEFT JOIN reading ON reading.item = no WHERE at IS NOT NULL",
         )?;
         let mut rows = statement.query([])?;
@@ -42,6 +46,9 @@ impl Store {
             match row.get::<_, Option<Vec<u8>>>(2)? {
                 None => faults.push(format!("item {no}: its text is not there")),
                 Some(content) => {
+                    if content.len() as i64 != row.get::<_, i64>(7)? {
+                        faults.push(format!("item {no}: its size disagrees with its text"));
+                    }
                     let ids: Vec<String> = super::names::list_from(&row.get::<_, String>(5)?)?;
                     if body::unpack(shape.kind, &content, &ids).is_err() {
                         faults.push(format!("item {no}: its text does not decode"));
@@ -59,11 +66,29 @@ impl Store {
             if !row.get::<_, bool>(6)? {
                 faults.push(format!("item {no}: `marked` disagrees with its marks"));
             }
+            let mut topics: Vec<TopicNo> = labels.iter().map(|label| label.place.topic).collect();
+            topics.sort_unstable();
+            for blocks in topics.chunk_by(|one, other| one == other) {
+                let count = carried.entry((blocks[0], row.get::<_, i64>(8)?.div_euclid(DAY))).or_default();
+                *count = (count.0 + 1, count.1 + blocks.len() as i64);
+            }
             let programs: Vec<ProgramNo> = shape.programs.iter().filter_map(|id| names.program(id)).collect();
             for reading in readings_by_program(&programs, &fresh) {
                 *coverage.entry(reading).or_default() += 1;
             }
         }
+        let mut statement = connection.prepare("SELECT topic, day, items, blocks FROM topic_day")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (topic, day) = (row.get(0)?, row.get(1)?);
+            let (stored, counted) = ((row.get(2)?, row.get(3)?), carried.remove(&(topic, day)).unwrap_or_default());
+            if stored != counted {
+                faults.push(disagreement(names.topic_id(topic), day, stored, counted));
+            }
+        }
+        faults.extend(
+            carried.iter().map(|(&(topic, day), &counted)| disagreement(names.topic_id(topic), day, (0, 0), counted)),
+        );
         let mut statement = connection.prepare(
             "SELECT no, items, (SELECT count(*) FROM item WHERE shape = shape.no) AS counted FROM shape
              WHERE items <> counted",
@@ -93,6 +118,19 @@ impl Store {
     }
 }
 
+/// Both are items and blocks.
+fn disagreement(topic: &str, day: i64, stored: (i64, i64), counted: (i64, i64)) -> String {
+    let day = rfc3339(day * DAY);
+    format!(
+        "topic {topic:?} on {}: {} items and {} blocks are said to carry it, and {} and {} do",
+        &day[..10],
+        stored.0,
+        stored.1,
+        counted.0,
+        counted.1
+    )
+}
+
 fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -105,96 +143,15 @@ fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
     Ok(())
 }
 
-/// Tasks of a job as its rows have them, beside its counters.
-#[derive(Debug, Default, PartialEq)]
-struct Tally {
-    planned: i64,
-    leased: i64,
-    done: i64,
-    failed: i64,
-    quarantined: i64,
-}
-
-fn jobs(connection: &Connection, faults: &mut Faults) -> Result<()> {
-    let mut counted: FxHashMap<i64, Tally> = FxHashMap::default();
-    // Leased items with rows of their own are counted by those.
-    let mut statement = connection.prepare(
-        "SELECT job, no, pos, n, done, leased - (SELECT count(*) FROM task WHERE task.job = chunk.job
-             AND task.pos >= chunk.pos + done AND task.pos < chunk.pos + done + leased), keys
-         FROM chunk ORDER BY job, no",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (job, no, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        let tally = counted.entry(job).or_default();
-        if row.get::<_, i64>(2)? != tally.planned {
-            faults.push(format!("job {job}: chunk {no} does not follow the one before it"));
-        }
-        if unpack_keys(&row.get::<_, Vec<u8>>(6)?).map(|keys| keys.len() as i64) != Ok(n) {
-            faults.push(format!("job {job}: the list of chunk {no} does not decode"));
-        }
-        tally.planned += n;
-        tally.leased += row.get::<_, i64>(5)?;
-    }
-    let mut statement = connection.prepare("SELECT job, pos, n, entries FROM result")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (job, pos, n): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let entries = unpack_entries(&row.get::<_, Vec<u8>>(3)?).unwrap_or_default();
-        if entries.len() as i64 != n {
-            faults.push(format!("job {job}: the results from {pos} on do not decode"));
-        }
-        let tally = counted.entry(job).or_default();
-        for entry in entries {
-            match entry.outcome() {
-                _ if entry.code == super::codec::Entry::ELSEWHERE => {}
-                Ok(Some(_)) => tally.done += 1,
-                Ok(None) => tally.failed += 1,
-                Err(_) => faults.push(format!("job {job}: a result from {pos} on has no meaning")),
-            }
-        }
-    }
-    let mut statement = connection.prepare("SELECT job, state, count(*) FROM task GROUP BY job, state")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (state, n): (String, i64) = (row.get(1)?, row.get(2)?);
-        let tally = counted.entry(row.get(0)?).or_default();
-        match state.as_str() {
-            "done" => tally.done += n,
-            "failed" => tally.failed += n,
-            "quarantined" => tally.quarantined += n,
-            "running" => tally.leased += n,
-            _ => {}
-        }
-    }
-    let mut statement = connection.prepare("SELECT id, planned, running, done, failed, quarantined, total FROM job")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let stored = Tally {
-            planned: row.get(1)?,
-            leased: row.get(2)?,
-            done: row.get(3)?,
-            failed: row.get(4)?,
-            quarantined: row.get(5)?,
-        };
-        let counted = counted.remove(&id).unwrap_or_default();
-        if stored != counted {
-            faults.push(format!("job {id}: it is said to have {stored:?}, and its rows have {counted:?}"));
-        }
-        if row.get::<_, Option<i64>>(6)?.is_some_and(|total| total != stored.planned) {
-            faults.push(format!("job {id}: its total is not what was planned"));
-        }
-    }
-    Ok(())
-}
-
 fn history(connection: &Connection, faults: &mut Faults) -> Result<()> {
-    let mut statement = connection.prepare("SELECT no, edits FROM change")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        if unpack_edits(&row.get::<_, Vec<u8>>(1)?, Provenance::default()).is_err() {
-            faults.push(format!("change {}: it does not decode", row.get::<_, i64>(0)?));
+    for (table, sql) in [("change", "SELECT no, edits FROM change"), ("dry_change", "SELECT no, edits FROM dry_change")]
+    {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if unpack_edits(&row.get::<_, Vec<u8>>(1)?, Provenance::default()).is_err() {
+                faults.push(format!("{table} {}: it does not decode", row.get::<_, i64>(0)?));
+            }
         }
     }
     Ok(())

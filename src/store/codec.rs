@@ -187,11 +187,12 @@ pub fn unpack_edits(blob: &[u8], row: Provenance) -> Decoded<Vec<Edit>> {
     Ok(edits)
 }
 
-/// One item of a frozen list: its number, and the version asked for.
+/// One item of a frozen list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     pub item: i64,
-    pub version: Option<i64>,
+    /// The version asked for; in a job that takes another back, the item's position there.
+    pub asked: Option<i64>,
 }
 
 /// `chunk.keys`.
@@ -200,7 +201,7 @@ pub fn pack_keys(keys: &[Key]) -> Vec<u8> {
     let mut before = 0;
     for key in keys {
         put_signed(&mut out, key.item - before);
-        put(&mut out, key.version.map_or(0, |version| version as u64 + 1));
+        put(&mut out, key.asked.map_or(0, |asked| asked as u64 + 1));
         before = key.item;
     }
     out
@@ -212,8 +213,8 @@ pub fn unpack_keys(blob: &[u8]) -> Decoded<Vec<Key>> {
     let mut before = 0i64;
     while !from.at_end() {
         let item = before.checked_add(from.take_signed()?).ok_or(Damaged)?;
-        let version = from.take()?.checked_sub(1).map(|version| version as i64);
-        keys.push(Key { item, version });
+        let asked = from.take()?.checked_sub(1).map(|asked| asked as i64);
+        keys.push(Key { item, asked });
         before = item;
     }
     Ok(keys)
@@ -230,8 +231,16 @@ pub struct Entry {
     pub version: Option<i64>,
     /// 0 where no label changed.
     pub change: i64,
-    /// Freshness of the programs that this reading refreshed, as it was before; revision 0 is never read.
-    pub fresh_before: Fresh,
+    /// The programs for which it changed who read the item last.
+    pub refreshed: Vec<Refreshed>,
+}
+
+/// Who read an item last for a program, before and after a task; revision 0 is never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refreshed {
+    pub program: ProgramNo,
+    pub before: Revision,
+    pub after: Revision,
 }
 
 impl Entry {
@@ -241,7 +250,7 @@ impl Entry {
     pub const NO_TOPICS: u64 = 1;
 
     pub fn elsewhere() -> Entry {
-        Entry { code: Entry::ELSEWHERE, attempts: 0, edition: 0, version: None, change: 0, fresh_before: Fresh::new() }
+        Entry { code: Entry::ELSEWHERE, attempts: 0, edition: 0, version: None, change: 0, refreshed: Vec::new() }
     }
 
     pub fn pack(&self, out: &mut Vec<u8>) {
@@ -253,8 +262,12 @@ impl Entry {
         put_signed(out, self.edition);
         put(out, self.version.map_or(0, |version| version as u64 + 1));
         put_signed(out, self.change);
-        put(out, self.fresh_before.len() as u64);
-        put_fresh(out, &self.fresh_before);
+        put(out, self.refreshed.len() as u64);
+        for Refreshed { program, before, after } in &self.refreshed {
+            put(out, u64::from(*program));
+            put_signed(out, *before);
+            put_signed(out, *after);
+        }
     }
 
     fn unpack(from: &mut Cursor<'_>) -> Decoded<Entry> {
@@ -266,11 +279,12 @@ impl Entry {
         let edition = from.take_signed()?;
         let version = from.take()?.checked_sub(1).map(|version| version as i64);
         let change = from.take_signed()?;
-        let mut fresh_before = Fresh::new();
+        let mut refreshed = Vec::new();
         for _ in 0..from.take()? {
-            fresh_before.push((from.take_u32()?, from.take_signed()?));
+            let (program, before) = (from.take_u32()?, from.take_signed()?);
+            refreshed.push(Refreshed { program, before, after: from.take_signed()? });
         }
-        Ok(Entry { code, attempts, edition, version, change, fresh_before })
+        Ok(Entry { code, attempts, edition, version, change, refreshed })
     }
 }
 
@@ -363,12 +377,14 @@ mod tests {
         fn keys_and_entries_come_back(
             keys in vec((0i64..=i64::MAX, version()), 0..6),
             entries in vec((0u64..12, any::<u32>(), any::<i64>(), version(), any::<i64>(), fresh()), 0..5),
+            after in any::<i64>(),
         ) {
-            let keys: Vec<Key> = keys.into_iter().map(|(item, version)| Key { item, version }).collect();
+            let keys: Vec<Key> = keys.into_iter().map(|(item, asked)| Key { item, asked }).collect();
             prop_assert_eq!(unpack_keys(&pack_keys(&keys)), Ok(keys));
-            let entries: Vec<Entry> = entries.into_iter().map(|(code, attempts, edition, version, change, fresh_before)| {
+            let entries: Vec<Entry> = entries.into_iter().map(|(code, attempts, edition, version, change, fresh)| {
                 if code == Entry::ELSEWHERE { return Entry::elsewhere() }
-                Entry { code, attempts, edition, version, change, fresh_before }
+                let refreshed = fresh.into_iter().map(|(program, before)| Refreshed { program, before, after }).collect();
+                Entry { code, attempts, edition, version, change, refreshed }
             }).collect();
             let mut out = Vec::new();
             entries.iter().for_each(|entry| entry.pack(&mut out));

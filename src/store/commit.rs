@@ -3,6 +3,7 @@
 //! Fenced by epoch and lease: what comes in under a lease that is not the row's any more changes nothing.
 
 mod item;
+mod undo;
 
 use std::sync::Arc;
 
@@ -10,11 +11,12 @@ use rusqlite::{OptionalExtension, params};
 use rustc_hash::FxHashMap;
 
 use super::codec::{Entry, Key};
-use super::rows::Coverage;
+use super::rows::Counters;
+use super::undo::Undo;
 use super::writer::Tx;
 use super::{Error, Result, Store};
 use crate::job::{JobId, LabelCounts, NO_TOPICS_DETECTED};
-use crate::label::{Evidence, Place, ProgramNo, Revision, Scope, TopicNo};
+use crate::label::{Edit, Evidence, Place, ProgramNo, Provenance, Revision, Scope, TopicNo};
 use crate::model::{Failure, Millis};
 
 /// Where leased items came from.
@@ -46,6 +48,8 @@ pub enum Finding {
     Current,
     /// Read, at `edition`.
     Read { edition: i64, version: Option<i64>, scope: Arc<Scope>, found: Vec<(Place, Evidence)> },
+    /// This is to be taken back.
+    TakeBack(Undo),
     /// The attempt came to nothing; a transient failure may be tried again from `not_before` on.
     Failed { failure: Failure, not_before: Millis },
     /// It has a row of its own, which another lease works off.
@@ -61,20 +65,31 @@ pub struct Done {
     pub finding: Finding,
 }
 
+/// What a job does to its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Labels them by the rules of a revision.
+    Label { revision: Revision, keep_when_empty: bool },
+    /// Takes back what another job did.
+    TakeBack,
+}
+
 /// What has come of a lease so far: its first items, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseOutcome {
     pub lease: LeaseId,
-    /// Of the job.
-    pub revision: Revision,
-    pub keep_when_empty: bool,
+    /// As in [`super::Leased`].
+    pub weight_each: i64,
+    pub deed: Deed,
+    /// No label is written.
+    pub dry_run: bool,
     pub done: Vec<Done>,
     /// The lease ends with this: what it held besides goes back.
     pub ends: bool,
 }
 
 /// What a commit came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
     /// Tasks that ended.
     pub finished: u64,
@@ -87,6 +102,8 @@ pub struct Committed {
     /// Outcomes dropped because their lease is not theirs any more.
     pub fenced: u64,
     pub labels: LabelCounts,
+    /// Jobs of which most went wrong: what is in flight of them is not worth ending.
+    pub called_off: Vec<JobId>,
 }
 
 /// What a commit does to one job's counters.
@@ -97,8 +114,13 @@ struct Ledger {
     done: i64,
     failed: i64,
     errors: i64,
+    weight: i64,
     labels: LabelCounts,
+    /// Added, removed, updated.
+    topics: FxHashMap<TopicNo, [i64; 3]>,
     tallies: FxHashMap<(&'static str, String), i64>,
+    /// How its tasks ended, in order; true: an error.
+    endings: Vec<bool>,
 }
 
 impl Ledger {
@@ -115,7 +137,7 @@ impl Store {
                 tx,
                 now,
                 max_attempts,
-                coverage: Coverage::default(),
+                counters: Counters::default(),
                 ledgers: FxHashMap::default(),
                 newer_topics: FxHashMap::default(),
                 total: Committed::default(),
@@ -132,7 +154,7 @@ struct Commit<'a> {
     tx: &'a Tx<'a>,
     now: Millis,
     max_attempts: u32,
-    coverage: Coverage,
+    counters: Counters,
     ledgers: FxHashMap<JobId, Ledger>,
     /// Per newer revision and program, its topics: looked up once a commit.
     newer_topics: FxHashMap<(Revision, ProgramNo), Vec<TopicNo>>,
@@ -225,7 +247,7 @@ impl Commit<'_> {
         let mut entries = Vec::with_capacity(outcome.done.len() * 8);
         for done in &outcome.done {
             let ending = self.finish(outcome, done)?;
-            self.account(outcome.lease.job, &ending);
+            self.account(outcome, &ending);
             match &ending {
                 Ending::Entry(entry) => entry.pack(&mut entries),
                 Ending::Elsewhere => Entry::elsewhere().pack(&mut entries),
@@ -242,9 +264,9 @@ impl Commit<'_> {
     fn own_row(&self, job: JobId, done: &Done, ending: &Ending) -> Result<()> {
         self.tx
             .prepare_cached(
-                "INSERT INTO task (job, pos, item, version, state, not_before) VALUES (?, ?, ?, ?, 'pending', 0)",
+                "INSERT INTO task (job, pos, item, asked, state, not_before) VALUES (?, ?, ?, ?, 'pending', 0)",
             )?
-            .execute(params![job, done.pos, done.key.item, done.key.version])?;
+            .execute(params![job, done.pos, done.key.item, done.key.asked])?;
         self.write_row(job, done, ending)
     }
 
@@ -261,7 +283,7 @@ impl Commit<'_> {
             return Ok(());
         }
         let ending = self.finish(outcome, done)?;
-        self.account(job, &ending);
+        self.account(outcome, &ending);
         self.write_row(job, done, &ending)
     }
 
@@ -303,8 +325,8 @@ impl Commit<'_> {
         Ok(())
     }
 
-    fn account(&mut self, job: JobId, ending: &Ending) {
-        let ledger = self.ledgers.entry(job).or_default();
+    fn account(&mut self, outcome: &LeaseOutcome, ending: &Ending) {
+        let ledger = self.ledgers.entry(outcome.lease.job).or_default();
         match ending {
             Ending::Elsewhere => return,
             Ending::Again { .. } => {
@@ -334,17 +356,48 @@ impl Commit<'_> {
             },
         }
         ledger.running -= 1;
+        ledger.weight += outcome.weight_each;
+        ledger.endings.push(matches!(ending, Ending::Error(_)));
         self.total.finished += 1;
     }
 
+    /// Writes what becomes of an item's labels, as history or as what a dry run would have made; its number, or 0.
+    fn put_edits(&mut self, outcome: &LeaseOutcome, item: i64, edits: &[Edit], by: Provenance) -> Result<i64> {
+        match edits {
+            [] => Ok(0),
+            edits if outcome.dry_run => self.tx.put_dry_change(item, edits, by),
+            edits => self.tx.put_change(item, edits, by),
+        }
+    }
+
+    fn count_labels(&mut self, job: JobId, counts: LabelCounts, edits: &[Edit]) {
+        let ledger = self.ledgers.entry(job).or_default();
+        for total in [&mut ledger.labels, &mut self.total.labels] {
+            total.added += counts.added;
+            total.removed += counts.removed;
+            total.updated += counts.updated;
+            total.kept += counts.kept;
+        }
+        for edit in edits {
+            let (at, label) = match (edit.old, edit.new) {
+                (None, Some(new)) => (0, new),
+                (Some(old), None) => (1, old),
+                (Some(_), Some(new)) => (2, new),
+                (None, None) => continue,
+            };
+            ledger.topics.entry(label.place.topic).or_default()[at] += 1;
+        }
+    }
+
     fn close(self) -> Result<Committed> {
-        let Commit { tx, now, coverage, ledgers, total, .. } = self;
-        coverage.flush(tx)?;
+        let Commit { tx, now, counters, ledgers, mut total, .. } = self;
+        counters.flush(tx)?;
         for (job, ledger) in ledgers {
             tx.prepare_cached(
                 "UPDATE job SET pending = pending + ?2, running = running + ?3, done = done + ?4, failed = failed + ?5,
                    errors = errors + ?6, labels_added = labels_added + ?7, labels_removed = labels_removed + ?8,
-                   labels_updated = labels_updated + ?9, labels_kept = labels_kept + ?10 WHERE id = ?1",
+                   labels_updated = labels_updated + ?9, labels_kept = labels_kept + ?10,
+                   weight_done = weight_done + ?11 WHERE id = ?1",
             )?
             .execute(params![
                 job,
@@ -356,7 +409,8 @@ impl Commit<'_> {
                 ledger.labels.added,
                 ledger.labels.removed,
                 ledger.labels.updated,
-                ledger.labels.kept
+                ledger.labels.kept,
+                ledger.weight
             ])?;
             for ((what, word), n) in ledger.tallies {
                 tx.prepare_cached(
@@ -364,6 +418,17 @@ impl Commit<'_> {
                      ON CONFLICT DO UPDATE SET n = n + excluded.n",
                 )?
                 .execute(params![job, what, word, n])?;
+            }
+            for (topic, [added, removed, updated]) in ledger.topics {
+                tx.prepare_cached(
+                    "INSERT INTO job_topic (job, topic, added, removed, updated) VALUES (?, ?, ?, ?, ?)
+                     ON CONFLICT DO UPDATE SET added = added + excluded.added, removed = removed + excluded.removed,
+                       updated = updated + excluded.updated",
+                )?
+                .execute(params![job, topic, added, removed, updated])?;
+            }
+            if tx.note_endings(job, &ledger.endings, now)? {
+                total.called_off.push(job);
             }
             tx.settle_job(job, now)?;
         }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::codec::{unpack_fresh, unpack_labels};
+use super::rows::DAY;
 use super::{Error, Names, Result, Store};
 use crate::job::Filter;
 use crate::label::{ProgramNo, Revision, TopicNo};
@@ -41,7 +42,7 @@ pub(super) struct Cut {
 pub(super) fn fitting_shapes(names: &Names, filter: &Filter) -> FxHashSet<i64> {
     names
         .shapes()
-        .filter(|(_, shape)| filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs))
+        .filter(|(_, shape)| filter.fits_shape(shape.kind, shape.media.as_deref(), &shape.programs, &shape.languages))
         .map(|(no, _)| no)
         .collect()
 }
@@ -176,25 +177,35 @@ impl Store {
         Ok(format!("none of the {in_range} items in the time range fits types, media and programs together"))
     }
 
-    /// What carries topics in [from, until), and how many items of each program lag behind revision `current`.
+    /// What carries topics in [from, until), and how many items of each program its present rules have not read.
+    ///
+    /// Whole days come from their counters; only of a day that the range cuts are the items looked at.
     pub fn topic_counts(&self, from: Option<Millis>, until: Option<Millis>) -> Result<TopicCounts> {
-        let mut by_topic: FxHashMap<TopicNo, (i64, i64)> = FxHashMap::default();
+        let (from, until) = (from.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
+        // The first day that begins in the range, and the first that does not end in it.
+        let (first, end) = (from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) != 0), until.div_euclid(DAY));
+        let edges = if first < end {
+            [(from, first.saturating_mul(DAY)), (end.saturating_mul(DAY), until)]
+        } else {
+            [(from, until), (0, 0)]
+        };
+        let edges = edges.into_iter().filter(|(from, until)| from < until && *from != i64::MIN && *until != i64::MAX);
         let mut counts = TopicCounts::default();
+        let mut by_topic: FxHashMap<TopicNo, (i64, i64)> = FxHashMap::default();
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT labels FROM item JOIN reading ON item = no WHERE at >= ? AND at < ? ORDER BY at, no",
+            for (from, until) in edges {
+                count_labels(connection, from, until, &mut by_topic)?;
+            }
+            let mut days = connection.prepare_cached(
+                "SELECT coalesce(sum(items), 0), coalesce(sum(blocks), 0) FROM topic_day
+                 WHERE topic = ? AND day >= ? AND day < ?",
             )?;
-            let mut rows = statement.query(params![from.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)])?;
-            let mut topics: Vec<TopicNo> = Vec::new();
-            while let Some(row) = rows.next()? {
-                let labels = row.get_ref(0)?.as_blob().map_err(|_| Error::Damaged("reading.labels".into()))?;
-                topics.clear();
-                topics.extend(unpack_labels(labels)?.iter().map(|label| label.place.topic));
-                topics.sort_unstable();
-                for blocks in topics.chunk_by(|one, other| one == other) {
-                    let (items, all_blocks) = by_topic.entry(blocks[0]).or_default();
-                    *items += 1;
-                    *all_blocks += blocks.len() as i64;
+            for topic in self.names().topics() {
+                let (items, blocks): (i64, i64) =
+                    days.query_row(params![topic, first, end], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                if items > 0 {
+                    let count = by_topic.entry(topic).or_default();
+                    *count = (count.0 + items, count.1 + blocks);
                 }
             }
             // Programs without rules in a revision have no row in ruleset, and are alike in all such revisions.
@@ -215,4 +226,29 @@ impl Store {
         counts.topics = by_topic.into_iter().map(|(topic, n)| (names.topic_id(topic).to_owned(), n)).collect();
         Ok(counts)
     }
+}
+
+/// Adds the items and blocks that carry each topic in [from, until), item by item.
+fn count_labels(
+    connection: &Connection,
+    from: Millis,
+    until: Millis,
+    by_topic: &mut FxHashMap<TopicNo, (i64, i64)>,
+) -> Result<()> {
+    let mut statement = connection
+        .prepare_cached("SELECT labels FROM item JOIN reading ON item = no WHERE at >= ? AND at < ? ORDER BY at, no")?;
+    let mut rows = statement.query([from, until])?;
+    let mut topics: Vec<TopicNo> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let labels = row.get_ref(0)?.as_blob().map_err(|_| Error::Damaged("reading.labels".into()))?;
+        topics.clear();
+        topics.extend(unpack_labels(labels)?.iter().map(|label| label.place.topic));
+        topics.sort_unstable();
+        for blocks in topics.chunk_by(|one, other| one == other) {
+            let (items, all_blocks) = by_topic.entry(blocks[0]).or_default();
+            *items += 1;
+            *all_blocks += blocks.len() as i64;
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use rusqlite::params;
 use rustc_hash::FxHashMap;
 
 use super::names::{Shape, list_into};
-use super::rows::{Coverage, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
+use super::rows::{Counters, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::label::{Label, Mark, Place, Provenance, edits_between, with_marks};
@@ -34,12 +34,12 @@ impl Store {
     /// Puts a batch in, whole. Each item comes with the number of the line that it stood on.
     pub fn import(&self, batch: Vec<(u64, Incoming)>, now: Millis) -> Result<ImportOutcome> {
         self.write(move |tx| {
-            let mut importing = Importing { tx, now, coverage: Coverage::default(), outcome: ImportOutcome::default() };
+            let mut importing = Importing { tx, now, counters: Counters::default(), outcome: ImportOutcome::default() };
             for (line, incoming) in &batch {
                 importing.put(*line, incoming)?;
             }
-            let Importing { coverage, outcome, .. } = importing;
-            coverage.flush(tx)?;
+            let Importing { counters, outcome, .. } = importing;
+            counters.flush(tx)?;
             Ok(outcome)
         })
     }
@@ -48,7 +48,7 @@ impl Store {
 struct Importing<'a> {
     tx: &'a Tx<'a>,
     now: Millis,
-    coverage: Coverage,
+    counters: Counters,
     outcome: ImportOutcome,
 }
 
@@ -68,29 +68,40 @@ impl Importing<'_> {
         let shape = tx.intern_shape(&shape_of(item))?;
         let ids: Vec<String> = item.transcripts.iter().map(|t| t.id.clone()).collect();
         let ordinals: Vec<u32> = (0..).take(ids.len()).collect();
+        let content = body::pack(item, &ordinals);
+        let size = content.len() as i64;
         let no = match gone {
             None => {
                 tx.prepare_cached(
-                    "INSERT INTO item (kind, id, edition, at, shape, version, transcripts) VALUES (?, ?, 1, ?, ?, ?, ?)",
+                    "INSERT INTO item (kind, id, edition, at, shape, version, size, transcripts)
+                     VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
                 )?
-                .execute(params![item.kind.as_str(), item.id, item.at, shape, item.version, list_into(&ids)])?;
+                .execute(params![
+                    item.kind.as_str(),
+                    item.id,
+                    item.at,
+                    shape,
+                    item.version,
+                    size,
+                    list_into(&ids)
+                ])?;
                 tx.last_insert_rowid()
             }
             Some(row) => {
                 tx.prepare_cached(
-                    "UPDATE item SET edition = edition + 1, at = ?, shape = ?, version = ?, transcripts = ? WHERE no = ?",
+                    "UPDATE item SET edition = edition + 1, text_since = edition + 1, at = ?, shape = ?, version = ?,
+                       size = ?, transcripts = ? WHERE no = ?",
                 )?
-                .execute(params![item.at, shape, item.version, list_into(&ids), row.no])?;
+                .execute(params![item.at, shape, item.version, size, list_into(&ids), row.no])?;
                 row.no
             }
         };
-        tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?
-            .execute(params![no, body::pack(item, &ordinals)])?;
-        self.coverage.add(&readings_by_program(&tx.programs_of(shape)?, &Vec::new()), 1);
-        self.coverage.add_item(shape, 1);
+        tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?.execute(params![no, content])?;
+        self.counters.add(&readings_by_program(&tx.programs_of(shape)?, &Vec::new()), 1);
+        self.counters.add_item(shape, 1);
         if let Some(marks) = &incoming.marks {
             let marks = self.marks(marks, &ids)?;
-            self.settle(no, &Reading::default(), Reading::default(), &[], &marks)?;
+            self.settle(no, (item.at, Reading::default()), (item.at, Reading::default()), &[], &marks)?;
         }
         self.outcome.counts.inserted += 1;
         Ok(())
@@ -137,33 +148,46 @@ impl Importing<'_> {
                 let now = marks.binary_search_by_key(&before.place, |mark| mark.place);
                 !now.is_ok_and(|at| marks[at] == *before)
             });
-        let read_again = withdrawn || !read_alike(&before.transcripts, &item.transcripts);
+        let same_text = read_alike(&before.transcripts, &item.transcripts);
+        let read_again = withdrawn || !same_text;
         let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
         let programs = tx.programs_of(shape)?;
         let mut after = Reading { fresh: reading.fresh.clone(), labels };
         after.fresh.retain(|(program, _)| !read_again && programs.contains(program));
-        self.coverage.add(&readings_by_program(&old_programs, &reading.fresh), -1);
-        self.coverage.add(&readings_by_program(&programs, &after.fresh), 1);
-        self.coverage.add_item(row.shape.unwrap_or(shape), -1);
-        self.coverage.add_item(shape, 1);
-        self.settle(row.no, &reading, after, &marks_before, &marks)?;
+        self.counters.add(&readings_by_program(&old_programs, &reading.fresh), -1);
+        self.counters.add(&readings_by_program(&programs, &after.fresh), 1);
+        self.counters.add_item(row.shape.unwrap_or(shape), -1);
+        self.counters.add_item(shape, 1);
+        let old_at = row.at.unwrap_or(item.at);
+        self.settle(row.no, (old_at, reading), (item.at, after), &marks_before, &marks)?;
         if !same {
+            let size = content.len() as i64;
             tx.prepare_cached("UPDATE body SET content = ? WHERE item = ?")?.execute(params![content, row.no])?;
             tx.prepare_cached(
-                "UPDATE item SET edition = edition + 1, at = ?, shape = ?, version = ?, transcripts = ? WHERE no = ?",
+                "UPDATE item SET edition = edition + 1, text_since = CASE WHEN ? THEN text_since ELSE edition + 1 END,
+                   at = ?, shape = ?, version = ?, size = ?, transcripts = ? WHERE no = ?",
             )?
-            .execute(params![item.at, shape, item.version, list_into(&ids), row.no])?;
+            .execute(params![same_text, item.at, shape, item.version, size, list_into(&ids), row.no])?;
         }
         self.outcome.counts.updated += 1;
         Ok(())
     }
 
-    /// Writes the marks, and the labels that stand under them; history gets what that changed.
-    fn settle(&mut self, no: i64, old: &Reading, new: Reading, old_marks: &[Mark], marks: &[Mark]) -> Result<()> {
+    /// Writes the marks, and the labels that stand under them; history gets what that changed. Each reading comes with
+    /// the item's time.
+    fn settle(
+        &mut self,
+        no: i64,
+        old: (Millis, Reading),
+        (at, new): (Millis, Reading),
+        old_marks: &[Mark],
+        marks: &[Mark],
+    ) -> Result<()> {
         if old_marks != marks {
             self.tx.put_marks(no, marks)?;
         }
-        self.tx.settle_reading(no, old, Reading { labels: with_marks(&new.labels, marks, self.now), ..new }, self.now)
+        let new = Reading { labels: with_marks(&new.labels, marks, self.now), ..new };
+        self.tx.settle_reading(&mut self.counters, no, old, (at, new), self.now)
     }
 
     fn marks(&self, marks: &[IncomingMark], ids: &[String]) -> Result<Vec<Mark>> {
@@ -197,9 +221,18 @@ impl Importing<'_> {
 }
 
 impl Tx<'_> {
-    /// Writes a reading that came of no job, with the change that it is.
-    pub(super) fn settle_reading(&self, no: i64, old: &Reading, new: Reading, now: Millis) -> Result<()> {
+    /// Writes a reading that came of no job, with the change that it is. Each comes with the item's time.
+    pub(super) fn settle_reading(
+        &self,
+        counters: &mut Counters,
+        no: i64,
+        (old_at, old): (Millis, Reading),
+        (new_at, new): (Millis, Reading),
+        now: Millis,
+    ) -> Result<()> {
         let edits = edits_between(&old.labels, &new.labels);
+        counters.add_labels(old_at, &old.labels, -1);
+        counters.add_labels(new_at, &new.labels, 1);
         if edits.is_empty() && old.fresh == new.fresh {
             return Ok(());
         }

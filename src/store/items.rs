@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::codec::Fresh;
 use super::count::fitting_shapes;
 use super::names::{kind_from, list_from};
-use super::rows::{Coverage, ItemRow, find_item, marks_of, reading_of, readings_by_program};
+use super::rows::{Counters, ItemRow, find_item, marks_of, reading_of, readings_by_program};
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::job::Filter;
@@ -222,20 +222,23 @@ impl Store {
 
 fn erase(tx: &Tx<'_>, row: &ItemRow, now: Millis) -> Result<()> {
     let shape = row.shape.ok_or_else(|| Error::Damaged("item without a shape".into()))?;
-    let mut coverage = Coverage::default();
-    coverage.add(&readings_by_program(&tx.programs_of(shape)?, &reading_of(tx, row.no)?.fresh), -1);
-    coverage.add_item(shape, -1);
-    coverage.flush(tx)?;
+    let reading = reading_of(tx, row.no)?;
+    let mut counters = Counters::default();
+    counters.add(&readings_by_program(&tx.programs_of(shape)?, &reading.fresh), -1);
+    counters.add_item(shape, -1);
+    counters.add_labels(row.at.unwrap_or_default(), &reading.labels, -1);
+    counters.flush(tx)?;
     for sql in [
         "DELETE FROM body WHERE item = ?",
         "DELETE FROM reading WHERE item = ?",
         "DELETE FROM mark WHERE item = ?",
         "DELETE FROM change WHERE item = ?",
+        "DELETE FROM dry_change WHERE item = ?",
     ] {
         tx.prepare_cached(sql)?.execute([row.no])?;
     }
     tx.prepare_cached(
-        "UPDATE item SET at = NULL, shape = NULL, version = NULL, marked = 0, transcripts = '[]',
+        "UPDATE item SET at = NULL, shape = NULL, version = NULL, marked = 0, size = 0, transcripts = '[]',
          edition = edition + 1 WHERE no = ?",
     )?
     .execute([row.no])?;

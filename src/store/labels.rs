@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use super::codec::{unpack_edits, unpack_labels};
 use super::count::fitting_shapes;
 use super::items::ShownLabel;
+use super::jobs::job_row;
 use super::names::{kind_from, list_from};
 use super::{Error, Result, Store};
 use crate::job::{Filter, JobId};
@@ -99,8 +100,18 @@ impl Store {
     }
 
     /// The changes numbered above `after`, in order: at most those of `limit` commits on an item.
+    ///
+    /// Where changes after that number were pruned, who follows the feed has missed them: [`Error::HistoryPruned`].
     pub fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<ChangeRow>> {
         self.read(|connection| {
+            let pruned: i64 = connection
+                .prepare_cached("SELECT pruned_change FROM daemon")?
+                .query_row([], |row| row.get(0))?;
+            if after < pruned {
+                return Err(Error::HistoryPruned(format!(
+                    "since: changes up to number {pruned} were pruned (retention_days): take the last_change of /api/v1/status, read all labels, and follow from there"
+                )));
+            }
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {CHANGE} FROM change JOIN item ON item.no = change.item WHERE change.no > ?
                  ORDER BY change.no LIMIT ?"
@@ -116,13 +127,14 @@ impl Store {
 
     /// What a job changed on its items from position `from` on, and where to go on; None at the end.
     pub fn job_changes(&self, job: JobId, from: i64) -> Result<(Vec<ChangeRow>, Option<i64>)> {
+        let dry_run = self.read(|connection| Ok(job_row(connection, job)?.dry_run))?;
         let tasks = self.task_rows(job, from)?;
         let next = tasks.last().map(|task| task.pos + 1);
         self.read(|connection| {
             let mut changes = Vec::new();
             for task in tasks.iter().filter(|task| task.change != 0) {
                 let first = changes.len();
-                self.change_by_no(connection, task.change, &mut changes)?;
+                self.change_by_no(connection, task.change, dry_run, &mut changes)?;
                 // As the job read it, not as it is now.
                 changes[first..].iter_mut().for_each(|change| change.version = task.version);
             }
@@ -130,10 +142,20 @@ impl Store {
         })
     }
 
-    fn change_by_no(&self, connection: &Connection, no: i64, changes: &mut Vec<ChangeRow>) -> Result<()> {
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT {CHANGE} FROM change JOIN item ON item.no = change.item WHERE change.no = ?"
-        ))?;
+    fn change_by_no(
+        &self,
+        connection: &Connection,
+        no: i64,
+        dry_run: bool,
+        changes: &mut Vec<ChangeRow>,
+    ) -> Result<()> {
+        let sql = match dry_run {
+            false => format!("SELECT {CHANGE} FROM change JOIN item ON item.no = change.item WHERE change.no = ?"),
+            true => format!(
+                "SELECT {DRY_CHANGE} FROM dry_change JOIN item ON item.no = dry_change.item WHERE dry_change.no = ?"
+            ),
+        };
+        let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([no])?;
         // An erased item has no history any more.
         while let Some(row) = rows.next()? {
@@ -168,6 +190,7 @@ impl Store {
 }
 
 const CHANGE: &str = "change.no, kind, id, version, transcripts, job, revision, change.at, edits";
+const DRY_CHANGE: &str = "dry_change.no, kind, id, version, transcripts, job, NULL, dry_change.at, edits";
 
 fn damaged(what: &str) -> Error {
     Error::Damaged(format!("{what} of an item"))

@@ -19,7 +19,11 @@ pub struct Runnable {
     pub priority: i64,
     pub max_per_second: Option<f64>,
     pub filter: Filter,
-    pub revision: Revision,
+    pub dry_run: bool,
+    /// None where no rules are used.
+    pub revision: Option<Revision>,
+    /// The job whose changes it takes back.
+    pub reverts: Option<JobId>,
     /// A chunk of it has items to lease.
     pub open: bool,
     /// When a task of it is due that is to be tried again, if there is one.
@@ -47,6 +51,8 @@ pub struct LeasedItem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leased {
     pub lease: LeaseId,
+    /// Of one item, as `job.weight`, at the mean.
+    pub weight_each: i64,
     pub items: Vec<LeasedItem>,
 }
 
@@ -58,7 +64,7 @@ pub struct Ask {
     pub lease: i64,
 }
 
-const RUNNABLE: &str = "id, lane, priority, max_per_second, filter, revision,
+const RUNNABLE: &str = "id, lane, priority, max_per_second, filter, revision, reverts, dry_run,
     EXISTS (SELECT 1 FROM chunk WHERE chunk.job = id AND chunk.state = 'open'),
     (SELECT not_before FROM task WHERE task.job = id AND task.state = 'pending' AND suspect = 0
      ORDER BY not_before LIMIT 1)";
@@ -72,8 +78,10 @@ fn runnable_from(row: &Row<'_>) -> Result<Runnable> {
         max_per_second: row.get(3)?,
         filter: serde_json::from_str(&filter).map_err(|error| Error::Damaged(format!("job.filter: {error}")))?,
         revision: row.get(5)?,
-        open: row.get(6)?,
-        due: row.get(7)?,
+        reverts: row.get(6)?,
+        dry_run: row.get(7)?,
+        open: row.get(8)?,
+        due: row.get(9)?,
     })
 }
 
@@ -200,15 +208,18 @@ fn lease_tasks(tx: &Tx<'_>, job: JobId, positions: &[i64], epoch: i64, lease: i6
         let item = tx
             .prepare_cached(
                 "UPDATE task SET state = 'running', epoch = ?3, lease = ?4 WHERE job = ?1 AND pos = ?2
-                 RETURNING item, version, attempts",
+                 RETURNING item, asked, attempts",
             )?
             .query_row(params![job, pos, epoch, lease], |row| {
-                let key = Key { item: row.get(0)?, version: row.get(1)? };
+                let key = Key { item: row.get(0)?, asked: row.get(1)? };
                 Ok(LeasedItem { pos, key, attempts: row.get(2)?, elsewhere: false })
             })?;
         items.push(item);
     }
-    Ok(Leased { lease: LeaseId { job, source: Source::Tasks, epoch, lease }, items })
+    let weight_each = tx
+        .prepare_cached("SELECT weight / max(planned, 1) FROM job WHERE id = ?")?
+        .query_row([job], |row| row.get(0))?;
+    Ok(Leased { lease: LeaseId { job, source: Source::Tasks, epoch, lease }, weight_each, items })
 }
 
 fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
@@ -216,12 +227,14 @@ fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
     // The index has to be named: by the key alone, which comes in order too, SQLite walks over all that is closed.
     let chunk = tx
         .prepare_cached(
-            "SELECT no, pos, n, done, keys FROM chunk INDEXED BY chunk_open
+            "SELECT no, pos, n, done, weight, keys FROM chunk INDEXED BY chunk_open
              WHERE job = ? AND state = 'open' ORDER BY no LIMIT 1",
         )?
-        .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?)))
+        .query_row([job], |row| {
+            Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?], row.get::<_, Vec<u8>>(5)?))
+        })
         .optional()?;
-    let Some((no, first, n, done, keys)): Option<(i64, i64, i64, i64, Vec<u8>)> = chunk else { return Ok(None) };
+    let Some(([no, first, n, done, weight], keys)) = chunk else { return Ok(None) };
     let own_row = |pos: i64| -> Result<bool> {
         Ok(tx
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM task WHERE job = ? AND pos = ?)")?
@@ -240,5 +253,6 @@ fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
         "UPDATE chunk SET state = 'leased', leased = ?3, epoch = ?4, lease = ?5 WHERE job = ?1 AND no = ?2",
     )?
     .execute(params![job, no, items.len() as i64, epoch, ask.lease])?;
-    Ok(Some(Leased { lease: LeaseId { job, source: Source::Chunk(no), epoch, lease: ask.lease }, items }))
+    let lease = LeaseId { job, source: Source::Chunk(no), epoch, lease: ask.lease };
+    Ok(Some(Leased { lease, weight_each: weight / n, items }))
 }

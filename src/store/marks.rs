@@ -1,6 +1,6 @@
 //! Marks: a person's words on the blocks of one item.
 
-use super::rows::{Coverage, Reading, find_item, marks_of, reading_of, readings_by_program};
+use super::rows::{Counters, Reading, find_item, marks_of, reading_of, readings_by_program};
 use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, with_marks};
 use crate::model::{Kind, Millis};
@@ -22,7 +22,9 @@ impl Store {
         let id = id.to_owned();
         self.write(move |tx| {
             let row = find_item(tx, kind, &id)?.ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
-            let shape = row.shape.ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
+            let (Some(shape), Some(at)) = (row.shape, row.at) else {
+                return Err(Error::NotFound(format!("{kind} {id:?}")));
+            };
             let transcripts = row.transcript_ids()?;
             let content: Vec<u8> =
                 tx.query_row("SELECT content FROM body WHERE item = ?", [row.no], |row| row.get(0))?;
@@ -54,11 +56,11 @@ impl Store {
                 new.fresh.clear();
             }
             let programs = tx.programs_of(shape)?;
-            let mut coverage = Coverage::default();
-            coverage.add(&readings_by_program(&programs, &old.fresh), -1);
-            coverage.add(&readings_by_program(&programs, &new.fresh), 1);
-            coverage.flush(tx)?;
-            tx.settle_reading(row.no, &old, new, now)
+            let mut counters = Counters::default();
+            counters.add(&readings_by_program(&programs, &old.fresh), -1);
+            counters.add(&readings_by_program(&programs, &new.fresh), 1);
+            tx.settle_reading(&mut counters, row.no, (at, old), (at, new), now)?;
+            counters.flush(tx)
         })
     }
 }

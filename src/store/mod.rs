@@ -9,7 +9,10 @@ mod catalogue;
 pub mod check;
 mod codec;
 mod commit;
+mod control;
 mod count;
+mod derive;
+mod frozen;
 mod import;
 mod items;
 mod jobs;
@@ -18,11 +21,14 @@ mod lease;
 mod marks;
 mod names;
 mod plan;
+mod prune;
+mod publish;
 mod queue;
 mod recover;
 mod rows;
 mod schema;
 mod tasks;
+mod undo;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -33,19 +39,23 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use catalogue::{AppliedCatalogue, StoredRevision};
 pub use codec::Key;
-pub use commit::{Committed, Done, Finding, LeaseId, LeaseOutcome, Source};
+pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source};
+pub use control::Steering;
 pub use count::{Count, TopicCounts};
+pub use derive::{Again, AgainWish};
 pub use import::{ImportCounts, ImportOutcome};
 pub use items::{ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
-pub use jobs::{JobPage, NewJob};
+pub use jobs::{JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
 pub use names::{Names, Shape};
 pub use plan::{Planned, Planning};
+pub use publish::{NewJob, Published, RequestKey};
 pub use queue::Queue;
 pub use recover::{Begun, Recovered};
 pub use tasks::TaskRow;
+pub use undo::Undo;
 
 /// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
 pub mod forms {
@@ -65,6 +75,8 @@ pub enum Error {
     Conflict(String),
     #[error("{0}")]
     StaleVersion(String),
+    #[error("{0}")]
+    HistoryPruned(String),
     #[error("{0}")]
     Invalid(String),
     #[error(

@@ -116,6 +116,10 @@ impl Names {
         self.shapes.by_no.iter().map(|(&no, shape)| (no, shape))
     }
 
+    pub fn topics(&self) -> impl Iterator<Item = TopicNo> {
+        self.topics.by_no.keys().map(|&no| no as TopicNo)
+    }
+
     pub fn programs(&self) -> impl Iterator<Item = (ProgramNo, &str)> {
         self.programs.by_no.iter().map(|(&no, id)| (no as ProgramNo, &**id))
     }

@@ -1,12 +1,13 @@
 //! Planning: the keys of what a filter selects are frozen, chunk by chunk.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use rustc_hash::FxHashSet;
 
-use super::codec::{Key, pack_keys};
+use super::codec::Key;
 use super::count::fitting_shapes;
-use super::jobs::job_by_id;
-use super::tasks::CHUNK_ITEMS;
+use super::frozen::{CHUNK_ITEMS, Frozen, ITEM_WEIGHT};
+use super::jobs::{job_by_id, job_row};
+use super::writer::Tx;
 use super::{Error, Readers, Result, Store};
 use crate::job::{Job, JobId, JobState};
 use crate::model::Millis;
@@ -52,7 +53,8 @@ impl Store {
             let job = job_by_id(tx, id)?;
             if job.state == JobState::Queued {
                 tx.set_state(id, job.state, JobState::Planning)?;
-                tx.execute("UPDATE job SET started_at = coalesce(started_at, ?2) WHERE id = ?1", params![id, now])?;
+                tx.prepare_cached("UPDATE job SET started_at = coalesce(started_at, ?2) WHERE id = ?1")?
+                    .execute([id, now])?;
             }
             Ok(Some(job))
         })?;
@@ -95,8 +97,11 @@ impl Planning<'_> {
 
     /// Freezes the next page of keys.
     pub fn step(&mut self, now: Millis) -> Result<Planned> {
-        let (keys, next) = self.page()?;
         let id = self.job.id;
+        if self.job.counts.total.is_some() {
+            return self.store.write(move |tx| begin_running(tx, id, now));
+        }
+        let (list, next) = self.page()?;
         let whole = next.is_none();
         let cursor = next.unwrap_or(self.end);
         let planned = self.store.write(move |tx| {
@@ -106,17 +111,17 @@ impl Planning<'_> {
             if state != JobState::Planning.as_str() {
                 return Ok(Planned::Stopped);
             }
-            add_chunks(tx, id, chunks, planned, &keys)?;
-            let planned = planned + keys.len() as i64;
-            tx.prepare_cached("UPDATE job SET plan_at = ?2, plan_item = ?3, planned = ?4, chunks = ?5 WHERE id = ?1")?
-                .execute(params![id, cursor.0, cursor.1, planned, chunks + keys.len().div_ceil(CHUNK_ITEMS) as i64])?;
+            tx.put_chunks(id, chunks, planned, &list)?;
+            tx.prepare_cached(
+                "UPDATE job SET plan_at = ?2, plan_item = ?3, planned = planned + ?4, chunks = chunks + ?5,
+                   weight = weight + ?6 WHERE id = ?1",
+            )?
+            .execute(params![id, cursor.0, cursor.1, list.total, list.chunks(), list.weight])?;
             if !whole {
                 return Ok(Planned::More);
             }
             tx.prepare_cached("UPDATE job SET total = planned, pending = planned WHERE id = ?")?.execute([id])?;
-            tx.set_state(id, JobState::Planning, JobState::Running)?;
-            tx.settle_job(id, now)?;
-            Ok(Planned::Whole)
+            begin_running(tx, id, now)
         })?;
         self.cursor = cursor;
         Ok(planned)
@@ -124,34 +129,34 @@ impl Planning<'_> {
 
     /// The next keys, and where the page after them begins; None after the last. All pages but the last are whole
     /// chunks, so that the chunk of a position is known without looking.
-    fn page(&self) -> Result<(Vec<Key>, Option<Border>)> {
-        let connection: &Connection = &self.snapshot;
-        let mut statement = connection.prepare_cached(
-            "SELECT at, no, shape FROM item WHERE at IS NOT NULL AND (at, no) >= (?, ?) AND (at, no) < (?, ?)
+    fn page(&self) -> Result<(Frozen, Option<Border>)> {
+        let mut statement = self.snapshot.prepare_cached(
+            "SELECT at, no, shape, size FROM item WHERE at IS NOT NULL AND (at, no) >= (?, ?) AND (at, no) < (?, ?)
              ORDER BY at, no",
         )?;
         let mut rows = statement.query(params![self.cursor.0, self.cursor.1, self.end.0, self.end.1])?;
-        let mut keys = Vec::with_capacity(PAGE_CHUNKS * CHUNK_ITEMS);
+        let mut list = Frozen::default();
         while let Some(row) = rows.next()? {
             if !self.shapes.contains(&row.get(2)?) {
                 continue;
             }
             let (at, item) = (row.get(0)?, row.get(1)?);
-            if keys.len() == PAGE_CHUNKS * CHUNK_ITEMS {
-                return Ok((keys, Some((at, item))));
+            if list.total == (PAGE_CHUNKS * CHUNK_ITEMS) as i64 {
+                return Ok((list, Some((at, item))));
             }
-            keys.push(Key { item, version: None });
+            list.push(Key { item, asked: None }, row.get::<_, i64>(3)? + ITEM_WEIGHT);
         }
-        Ok((keys, None))
+        Ok((list.whole(), None))
     }
 }
 
-fn add_chunks(connection: &Connection, job: JobId, chunks: i64, planned: i64, keys: &[Key]) -> Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO chunk (job, no, pos, n, keys) VALUES (?, ?, ?, ?, ?)")?;
-    let mut pos = planned;
-    for (no, keys) in (chunks..).zip(keys.chunks(CHUNK_ITEMS)) {
-        insert.execute(params![job, no, pos, keys.len() as i64, pack_keys(keys)])?;
-        pos += keys.len() as i64;
+/// The list of a job is whole.
+fn begin_running(tx: &Tx<'_>, id: JobId, now: Millis) -> Result<Planned> {
+    let state = job_row(tx, id)?.state;
+    if state != JobState::Planning {
+        return Ok(Planned::Stopped);
     }
-    Ok(())
+    tx.set_state(id, JobState::Planning, JobState::Running)?;
+    tx.settle_job(id, now)?;
+    Ok(Planned::Whole)
 }

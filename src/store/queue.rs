@@ -23,7 +23,7 @@ impl Store {
         self.read(|connection| {
             let mut queue = Queue::default();
             let mut statement =
-                connection.prepare_cached("SELECT lane, state, CASE WHEN total IS NULL AND state <> 'draft' THEN max(planned, 1) ELSE pending END, running
+                connection.prepare_cached("SELECT lane, state, CASE WHEN state = 'draft' THEN 0 WHEN total IS NULL THEN max(planned, 1) ELSE pending END, running
                  FROM job WHERE finished_at IS NULL")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {

@@ -84,10 +84,10 @@ fn make_suspect(tx: &Tx<'_>, begun: &Begun, now: Millis) -> Result<bool> {
     let keys = unpack_keys(&keys)?;
     let key = keys.get((pos - first) as usize).ok_or_else(|| Error::Damaged(format!("job {job}: no item {pos}")))?;
     tx.prepare_cached(
-        "INSERT OR IGNORE INTO task (job, pos, item, version, state, attempts, suspect, not_before)
+        "INSERT OR IGNORE INTO task (job, pos, item, asked, state, attempts, suspect, not_before)
          VALUES (?, ?, ?, ?, 'pending', 1, 1, ?)",
     )?
-    .execute(params![job, pos, key.item, key.version, now])?;
+    .execute(params![job, pos, key.item, key.asked, now])?;
     Ok(tx.changes() == 1)
 }
 
@@ -112,6 +112,7 @@ fn count_death(tx: &Tx<'_>, begun: &Begun, max_attempts: u32, now: Millis) -> Re
         "INSERT INTO tally (job, what, word, n) VALUES (?, 'reason', 'crashed', 1) ON CONFLICT DO UPDATE SET n = n + 1",
         [begun.job],
     )?;
+    tx.note_endings(begun.job, &[true], now)?;
     Ok(true)
 }
 

@@ -7,7 +7,7 @@ use super::codec::{Fresh, pack_edits, pack_labels, put_fresh, unpack_fresh, unpa
 use super::names::{kind_from, list_from};
 use super::writer::Tx;
 use super::{Error, Result};
-use crate::label::{Edit, Label, Mark, Place, ProgramNo, Provenance, Revision};
+use crate::label::{Edit, Label, Mark, Place, ProgramNo, Provenance, Revision, TopicNo};
 use crate::model::{Kind, Millis};
 
 /// A row of `item`.
@@ -20,12 +20,14 @@ pub(super) struct ItemRow {
     pub at: Option<Millis>,
     pub shape: Option<i64>,
     pub version: Option<i64>,
+    /// Bytes of its text as stored.
+    pub size: i64,
     pub marked: bool,
     /// JSON.
     pub transcripts: String,
 }
 
-pub(super) const ITEM_COLUMNS: &str = "no, kind, id, at, shape, version, marked, transcripts";
+pub(super) const ITEM_COLUMNS: &str = "no, kind, id, at, shape, version, size, marked, transcripts";
 
 impl ItemRow {
     pub fn from(row: &Row<'_>) -> Result<ItemRow> {
@@ -36,8 +38,9 @@ impl ItemRow {
             at: row.get(3)?,
             shape: row.get(4)?,
             version: row.get(5)?,
-            marked: row.get(6)?,
-            transcripts: row.get(7)?,
+            size: row.get(6)?,
+            marked: row.get(7)?,
+            transcripts: row.get(8)?,
         })
     }
 
@@ -95,14 +98,33 @@ pub(super) fn readings_by_program(programs: &[ProgramNo], fresh: &Fresh) -> Vec<
     programs.iter().map(|&program| (program, read_by(program))).collect()
 }
 
-/// Items that come and go in `coverage` and `shape.items`, gathered over a verb.
+/// A day of `topic_day`, in milliseconds.
+pub(super) const DAY: Millis = 86_400_000;
+
+/// What a verb does to the counters of items (`coverage`, `shape.items`, `topic_day`), gathered until its end.
 #[derive(Debug, Default)]
-pub(super) struct Coverage {
+pub(super) struct Counters {
     readings: FxHashMap<(ProgramNo, Revision), i64>,
     shapes: FxHashMap<i64, i64>,
+    /// Items and blocks.
+    topics: FxHashMap<(TopicNo, i64), (i64, i64)>,
+    /// Of the item under count.
+    carried: Vec<TopicNo>,
 }
 
-impl Coverage {
+impl Counters {
+    /// All labels of an item of the time `at` come (`n` = 1) or go (-1).
+    pub fn add_labels(&mut self, at: Millis, labels: &[Label], n: i64) {
+        self.carried.clear();
+        self.carried.extend(labels.iter().map(|label| label.place.topic));
+        self.carried.sort_unstable();
+        for blocks in self.carried.chunk_by(|one, other| one == other) {
+            let counts = self.topics.entry((blocks[0], at.div_euclid(DAY))).or_default();
+            counts.0 += n;
+            counts.1 += n * blocks.len() as i64;
+        }
+    }
+
     pub fn add(&mut self, readings: &[(ProgramNo, Revision)], n: i64) {
         for &reading in readings {
             *self.readings.entry(reading).or_default() += n;
@@ -124,6 +146,17 @@ impl Coverage {
             if changed == 0 {
                 tx.prepare_cached("INSERT INTO coverage (program, revision, items) VALUES (?, ?, ?)")?
                     .execute(params![program, revision, n])?;
+            }
+        }
+        for ((topic, day), (items, blocks)) in self.topics.into_iter().filter(|(_, n)| *n != (0, 0)) {
+            let changed = tx
+                .prepare_cached(
+                    "UPDATE topic_day SET items = items + ?3, blocks = blocks + ?4 WHERE topic = ?1 AND day = ?2",
+                )?
+                .execute(params![topic, day, items, blocks])?;
+            if changed == 0 {
+                tx.prepare_cached("INSERT INTO topic_day (topic, day, items, blocks) VALUES (?, ?, ?, ?)")?
+                    .execute(params![topic, day, items, blocks])?;
             }
         }
         Ok(())
@@ -156,6 +189,17 @@ impl Tx<'_> {
                 pack_edits(edits, by)
             ])?;
         Ok(no)
+    }
+
+    /// Adds a row of what a dry run would have changed, and answers its number.
+    pub fn put_dry_change(&self, item: i64, edits: &[Edit], by: Provenance) -> Result<i64> {
+        self.prepare_cached("INSERT INTO dry_change (item, job, at, edits) VALUES (?, ?, ?, ?)")?.execute(params![
+            item,
+            by.job,
+            by.at,
+            pack_edits(edits, by)
+        ])?;
+        Ok(self.last_insert_rowid())
     }
 
     pub fn put_marks(&self, item: i64, marks: &[Mark]) -> Result<()> {

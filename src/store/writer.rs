@@ -62,6 +62,10 @@ impl Tx<'_> {
         self.changes.get()
     }
 
+    pub fn last_given_change(&self) -> i64 {
+        self.changes.get()
+    }
+
     /// A line for the log, if the commit holds.
     pub fn tell(&self, line: String) {
         self.news.borrow_mut().push(line);
@@ -91,7 +95,11 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>) -> Result<Writer> {
-        let changes = connection.query_row("SELECT coalesce(max(no), 0) FROM change", [], |row| row.get(0))?;
+        let changes = connection.query_row(
+            "SELECT max(last_change, coalesce((SELECT max(no) FROM change), 0)) FROM daemon",
+            [],
+            |row| row.get(0),
+        )?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.wal_hook(Some(note_log_pages))?;
         let (sender, receiver) = bounded(WAITING);

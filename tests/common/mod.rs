@@ -12,8 +12,9 @@ use relabeld::engine::{Compile, Engine, Settings};
 use relabeld::job::{Filter, Job, JobId};
 use relabeld::labeller::{Labeller, phrases};
 use relabeld::lines::{Incoming, parse_line};
-use relabeld::model::{Catalogue, Millis};
+use relabeld::model::{Catalogue, Kind, Millis};
 use relabeld::store::{Durability, ImportOutcome, NewJob, Store};
+use relabeld::wire::ItemKey;
 
 /// 2026-11-20T00:00:00Z.
 pub const NOW: Millis = 1_795_132_800_000;
@@ -57,6 +58,8 @@ impl House {
             data_dir: dir.to_owned(),
             workers,
             max_attempts: 3,
+            max_item_time: Duration::from_secs(600),
+            retention: i64::MAX / 4,
             min_free_bytes: 0,
             clock: relabeld::when::now,
         };
@@ -83,7 +86,7 @@ impl House {
     }
 
     pub fn publish(&self, filter: Filter) -> JobId {
-        let (job, _) = self.store.publish_range(wish(filter), 0, NOW).unwrap();
+        let job = self.store.publish_range(wish(filter), 0, NOW).unwrap().job;
         self.engine.wake();
         job.id
     }
@@ -131,15 +134,12 @@ pub fn incoming(lines: &[String]) -> Vec<(u64, Incoming)> {
 }
 
 pub fn wish(filter: Filter) -> NewJob {
-    NewJob {
-        name: None,
-        description: None,
-        filter,
-        priority: 50,
-        max_per_second: None,
-        created_by: "test".into(),
-        split: false,
-    }
+    NewJob::new(filter, "test")
+}
+
+pub fn publish_single(store: &Store, kind: Kind, id: &str, version: Option<i64>) -> relabeld::store::Result<Job> {
+    let key = ItemKey { kind, id: id.into(), version };
+    Ok(store.publish_single(wish(Filter::all()), key, NOW)?.job)
 }
 
 /// A conversation of one transcript `t1`; blocks are (speaker, text).

@@ -33,7 +33,7 @@ fn each_mistake_is_named_and_changes_nothing() {
         ("PUT", "/api/v1/catalogue", "{\"topics\":[".into(), 400, "bad_request", &["not JSON", "column"]),
         ("PUT", "/api/v1/items/note/n-1/marks", "[[[".into(), 400, "bad_request", &["not JSON"]),
         // A missing or a wrong field.
-        ("POST", "/api/v1/jobs", json!(["30d"]).to_string(), 422, "invalid_request", &["object", "array"]),
+        ("POST", "/api/v1/jobs", json!(["30d"]).to_string(), 422, "invalid_request", &["object", "sequence"]),
         ("POST", "/api/v1/jobs", json!({"from": "soon"}).to_string(), 422, "invalid_request", &["from: "]),
         ("POST", "/api/v1/jobs", json!({"stale_only": 1}).to_string(), 422, "invalid_request", &["stale_only"]),
         ("POST", "/api/v1/jobs", json!({"priority": 0}).to_string(), 422, "invalid_request", &["priority", "1 to 100"]),
@@ -292,8 +292,11 @@ fn a_header_that_is_not_understood_is_refused_and_nothing_is_done() {
     let daemon = stocked();
     let before = everything(&daemon);
     let publish = daemon.ask("POST", "/api/v1/jobs").json(&spanned(json!({})));
-    let keyed = publish.clone().header("Idempotency-Key", "once").send();
-    keyed.expect_problem(422, "invalid_request", &["Idempotency-Key"]);
+    let long = "k".repeat(256);
+    for key in ["", &long] {
+        let keyed = publish.clone().header("Idempotency-Key", key).send();
+        keyed.expect_problem(422, "invalid_request", &["Idempotency-Key"]);
+    }
     let import = daemon.ask("POST", "/api/v1/items").body(conversation("new", &["hello"]));
     for encoding in ["br", "gzip, br", "zstd"] {
         let answer = import.clone().header("Content-Encoding", encoding).send();

@@ -158,18 +158,7 @@ fn a_job_whose_list_is_not_made_yet_remains() {
     assert_eq!(daemon.stop(), Some(0));
     // Held before anyone planned it, and held in planning: what a daemon does at once, done by hand.
     let store = Store::open(&dir, Durability::Normal).unwrap();
-    let all = |now| {
-        let wish = NewJob {
-            name: None,
-            description: None,
-            filter: Filter::all(),
-            priority: 50,
-            max_per_second: None,
-            created_by: "test".into(),
-            split: false,
-        };
-        store.publish_range(wish, 0, now).unwrap().0.id
-    };
+    let all = |now| store.publish_range(NewJob::new(Filter::all(), "test"), 0, now).unwrap().job.id;
     let planning = all(0);
     drop(store.begin_planning(0).unwrap());
     let queued = all(0);

@@ -7,7 +7,7 @@ use relabeld::store::{Error, ImportCounts, LabelQuery, MarkWish};
 use serde_json::{Value, json};
 
 use crate::Desk;
-use crate::common::{NOW, conversation, incoming, note, wish};
+use crate::common::{NOW, conversation, incoming, note, publish_single, wish};
 
 fn counts(desk: &Desk, lines: &[String]) -> ImportCounts {
     desk.import(lines).counts
@@ -313,7 +313,7 @@ fn an_erased_item_is_gone_and_its_key_can_come_again() {
     assert!(matches!(desk.store.show_item(Conversation, "c"), Err(Error::NotFound(_))));
     assert!(matches!(desk.store.erase_item(Conversation, "c", NOW), Err(Error::NotFound(_))));
     assert!(matches!(mark(&desk, 0, Some(true)), Err(Error::NotFound(_))));
-    assert!(matches!(desk.store.publish_single(Conversation, "c", None, "test", NOW), Err(Error::NotFound(_))));
+    assert!(matches!(publish_single(&desk.store, Conversation, "c", None), Err(Error::NotFound(_))));
     let query = LabelQuery { filter: Filter::all(), topics: vec![] };
     assert!(desk.store.label_rows(&query, None).unwrap().0.iter().all(|row| row.id == "d"));
     let of_c = desk.store.changes_after(0, 10).unwrap().into_iter().filter(|change| change.id == "c");
@@ -323,7 +323,7 @@ fn an_erased_item_is_gone_and_its_key_can_come_again() {
     assert_eq!(counts(&desk, &[said("c", &["alpha"])]).inserted, 1);
     assert_eq!((labels(&desk, "c"), marks(&desk, "c")), (vec![], vec![]));
     assert_eq!(desk.store.topic_counts(None, None).unwrap().programs["p"], (2, 1));
-    let (job, _) = desk.store.publish_range(wish(Filter::all()), 0, NOW).unwrap();
+    let job = desk.store.publish_range(wish(Filter::all()), 0, NOW).unwrap().job;
     desk.plan();
     assert_eq!(desk.job(job.id).counts.total, Some(2));
     desk.check();

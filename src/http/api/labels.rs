@@ -44,7 +44,11 @@ fn labels(context: &Context, asked: &mut Asked<'_>, format: Format, file: &str) 
         Some(_) if from.is_some() || until.is_some() || !programs.is_empty() || !topics.is_empty() => {
             return Err(Problem::invalid("since: stands alone; the feed has every change"));
         }
-        Some(since) => export::changes(store, since, format),
+        Some(since) => {
+            // Said before the first byte, not in the middle of a stream.
+            store.changes_after(since, 1)?;
+            export::changes(store, since, format)
+        }
     };
     Ok(stream(body, format, file.to_owned()))
 }

@@ -13,6 +13,7 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
     asked.query.finish()?;
     let queue = context.store.queue()?;
     let (database, wal) = context.store.sizes();
+    let (last_change, _) = context.store.last_change()?;
     let (revision, labeller) = context.store.current_revision()?;
     let totals = context.engine.totals();
     Ok(Answer::json(json!({
@@ -35,6 +36,7 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
             "quarantined": context.engine.recovered().quarantined,
         },
         "catalogue_revision": revision,
+        "last_change": last_change,
         "labeller": labeller,
         "durability": context.config.durability,
         "database_bytes": database,

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
-use super::{Commit, Done, Ending, Finding, LeaseOutcome};
-use crate::job::{JobId, LabelCounts, Outcome};
+use super::{Commit, Deed, Done, Ending, Finding, LeaseOutcome};
+use crate::job::Outcome;
 use crate::label::{Evidence, Label, Place, ProgramRules, Provenance, Revision, Scope, Standing, TopicNo, apply};
-use crate::model::Failure;
+use crate::model::{Failure, Millis};
 use crate::store::catalogue::topics_of;
-use crate::store::codec::{Entry, Fresh};
+use crate::store::codec::{Entry, Fresh, Refreshed};
 use crate::store::rows::{Reading, marks_of, reading_of, readings_by_program};
 use crate::store::{Error, Result};
 
 /// What stands of an item before a reading is applied to it.
 struct Known {
     item: i64,
+    at: Millis,
     marked: bool,
     old: Reading,
 }
@@ -24,14 +25,7 @@ struct Known {
 impl Commit<'_> {
     pub(super) fn finish(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<Ending> {
         let plain = |outcome: Outcome| {
-            Ok(Ending::Entry(Entry {
-                code: Entry::code_of(outcome),
-                attempts: done.attempts,
-                edition: 0,
-                version: None,
-                change: 0,
-                fresh_before: Fresh::new(),
-            }))
+            Ok(Ending::Entry(Entry { code: Entry::code_of(outcome), attempts: done.attempts, ..Entry::elsewhere() }))
         };
         match &done.finding {
             Finding::Gone => plain(Outcome::Gone),
@@ -45,23 +39,23 @@ impl Commit<'_> {
                 }
                 Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
             }
+            Finding::TakeBack(undo) => self.take_back(outcome, done, undo),
             Finding::Read { edition, version, scope, found } => {
                 let item = self
                     .tx
-                    .prepare_cached("SELECT edition, marked, at IS NOT NULL FROM item WHERE no = ?")?
+                    .prepare_cached("SELECT edition, marked, at FROM item WHERE no = ?")?
                     .query_row([done.key.item], |row| {
-                        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<Millis>>(2)?))
                     })
                     .optional()?;
                 match item {
-                    Some((stored, marked, true)) if stored == *edition => {
+                    Some((stored, marked, Some(at))) if stored == *edition => {
                         let entry = Entry {
                             code: Entry::NO_TOPICS,
                             attempts: done.attempts,
                             edition: *edition,
                             version: *version,
-                            change: 0,
-                            fresh_before: Fresh::new(),
+                            ..Entry::elsewhere()
                         };
                         let item = done.key.item;
                         let old = match reading_of(self.tx, item) {
@@ -70,11 +64,11 @@ impl Commit<'_> {
                             Err(Error::Damaged(what)) => return Ok(Ending::Error(what)),
                             old => old?,
                         };
-                        let known = Known { item, marked, old };
+                        let known = Known { item, at, marked, old };
                         self.read_item(outcome, known, scope, found, entry).map(Ending::Entry)
                     }
-                    Some((_, _, true)) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
-                    Some((_, _, false)) | None => plain(Outcome::Gone),
+                    Some((_, _, Some(_))) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
+                    Some((_, _, None)) | None => plain(Outcome::Gone),
                 }
             }
         }
@@ -83,12 +77,15 @@ impl Commit<'_> {
     fn read_item(
         &mut self,
         outcome: &LeaseOutcome,
-        Known { item, marked, old }: Known,
+        Known { item, at, marked, old }: Known,
         scope: &Scope,
         found: &[(Place, Evidence)],
         entry: Entry,
     ) -> Result<Entry> {
-        let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, outcome.revision);
+        let Deed::Label { revision, keep_when_empty } = outcome.deed else {
+            return Err(Error::Damaged(format!("job {} reads, and is there to take back", outcome.lease.job)));
+        };
+        let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let own_scope = narrowed.then(|| {
             let programs = scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect();
@@ -101,40 +98,49 @@ impl Commit<'_> {
         }
         let hands_off = if narrowed { self.hands_off(whole_scope, newer)? } else { Vec::new() };
 
-        let by = Provenance { job: outcome.lease.job, revision: outcome.revision, at: self.now };
+        let by = Provenance { job: outcome.lease.job, revision, at: self.now };
         let found: Vec<Label> =
             found.iter().map(|&(place, evidence)| Label { place, evidence: Some(evidence), by }).collect();
         let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
         let has_topics = scope.programs.iter().any(|rules| !rules.topics.is_empty());
         let standing = Standing { labels: &old.labels, marks: &marks, hands_off: &hands_off };
-        let applied = has_topics.then(|| apply(standing, &found, scope, outcome.keep_when_empty));
+        let applied = has_topics.then(|| apply(standing, &found, scope, keep_when_empty));
 
         let programs: Vec<_> = scope.programs.iter().map(|rules| rules.program).collect();
         let before = readings_by_program(&programs, &old.fresh);
-        let stale: Fresh = before.into_iter().filter(|(_, read)| *read != outcome.revision).collect();
+        let stale: Fresh = before.into_iter().filter(|(_, read)| *read != revision).collect();
         let edits = applied.as_ref().map_or(&[][..], |applied| &applied.edits);
-        let change = if edits.is_empty() { 0 } else { self.tx.put_change(item, edits, by)? };
+        let change = self.put_edits(outcome, item, edits, by)?;
         let code = match &applied {
             None => Entry::code_of(Outcome::ProgramHasNoTopics),
-            Some(applied) if !applied.detected && outcome.keep_when_empty => Entry::NO_TOPICS,
+            Some(applied) if !applied.detected && keep_when_empty => Entry::NO_TOPICS,
             Some(applied) if applied.edits.is_empty() => Entry::code_of(Outcome::Unchanged),
             Some(_) => Entry::code_of(Outcome::Changed),
         };
         if let Some(applied) = &applied {
-            self.count_labels(outcome.lease.job, applied.counts);
+            self.count_labels(outcome.lease.job, applied.counts, &applied.edits);
+        }
+        if outcome.dry_run {
+            return Ok(Entry { code, change, ..entry });
+        }
+        if let Some(applied) = applied.as_ref().filter(|_| change != 0) {
+            self.counters.add_labels(at, &old.labels, -1);
+            self.counters.add_labels(at, &applied.labels, 1);
         }
         if change != 0 || !stale.is_empty() {
             let mut fresh = old.fresh;
-            self.coverage.add(&stale, -1);
+            self.counters.add(&stale, -1);
             for (program, _) in &stale {
                 fresh.retain(|(other, _)| other != program);
-                fresh.push((*program, outcome.revision));
-                self.coverage.add(&[(*program, outcome.revision)], 1);
+                fresh.push((*program, revision));
+                self.counters.add(&[(*program, revision)], 1);
             }
             let labels = applied.map_or(old.labels, |applied| applied.labels);
             self.tx.put_reading(item, &Reading { fresh, labels })?;
         }
-        Ok(Entry { code, change, fresh_before: stale, ..entry })
+        let refreshed =
+            stale.into_iter().map(|(program, before)| Refreshed { program, before, after: revision }).collect();
+        Ok(Entry { code, change, refreshed, ..entry })
     }
 
     /// Topics that newer rules have read on this item already: an older job keeps its hands off them.
@@ -154,16 +160,6 @@ impl Commit<'_> {
             }
         }
         Ok(topics)
-    }
-
-    fn count_labels(&mut self, job: JobId, counts: LabelCounts) {
-        let ledger = self.ledgers.entry(job).or_default();
-        for total in [&mut ledger.labels, &mut self.total.labels] {
-            total.added += counts.added;
-            total.removed += counts.removed;
-            total.updated += counts.updated;
-            total.kept += counts.kept;
-        }
     }
 }
 

@@ -1,0 +1,53 @@
+//! The prune loop: what is kept no longer goes in small steps, with pauses that leave the writer to the queue.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use log::warn;
+
+use super::Shared;
+use crate::store::Result;
+
+/// How often what has grown too old is looked for.
+const EVERY: Duration = Duration::from_secs(15 * 60);
+/// After a step that took t, nothing for this many times t.
+const REST: u32 = 4;
+
+pub fn prune_until_stopped(shared: &Shared, wake: &Receiver<()>) {
+    while !shared.stopping() {
+        match prune_all(shared, wake) {
+            // What is left goes at the next look: nothing depends on it.
+            Err(error) => warn!("pruning: {error}"),
+            Ok(()) if shared.stopping() => return,
+            Ok(()) => {}
+        }
+        if let Err(RecvTimeoutError::Disconnected) = wake.recv_timeout(EVERY) {
+            return;
+        }
+    }
+}
+
+fn prune_all(shared: &Shared, wake: &Receiver<()>) -> Result<()> {
+    let prune = || {
+        let now = shared.now();
+        shared.store.prune(now - shared.settings.retention, now)
+    };
+    let mut pruned = false;
+    while step(shared, wake, prune)? {
+        pruned = true;
+    }
+    while pruned && step(shared, wake, || shared.store.give_back())? {}
+    Ok(())
+}
+
+/// One step, and the rest after it. False when there was nothing to do, or the daemon stops.
+fn step(shared: &Shared, wake: &Receiver<()>, act: impl Fn() -> Result<bool>) -> Result<bool> {
+    if shared.stopping() {
+        return Ok(false);
+    }
+    let begun = Instant::now();
+    let more = act()?;
+    // Somebody who wakes this loop wants it to go on.
+    let _ = wake.recv_timeout(if more { begun.elapsed() * REST } else { Duration::ZERO });
+    Ok(more)
+}
