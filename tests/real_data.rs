@@ -3,34 +3,15 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 
-use common::{House, NOW, catalogue};
-use flate2::read::MultiGzDecoder;
+use common::House;
+use common::real::{apply, house, lines};
 use relabeld::job::{Filter, JobState};
-use relabeld::labeller::phrases;
-use relabeld::lines::parse_line;
 use relabeld::store::LabelQuery;
 use serde_json::Value;
 
 /// (item, transcript, block, topic) -> score
 type Rows = BTreeMap<(String, String, u64, String), u64>;
-
-/// The folder of real data; None (and said so) where this checkout has none beside it.
-fn data() -> Option<PathBuf> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    println!("SKIPPED: there is no ../shared/data beside this checkout");
-    None
-}
-
-fn lines(path: PathBuf) -> impl Iterator<Item = String> {
-    BufReader::new(MultiGzDecoder::new(File::open(path).unwrap())).lines().map(|line| line.unwrap())
-}
 
 fn expected(dir: &std::path::Path, name: &str) -> Rows {
     let mut rows = Rows::new();
@@ -46,26 +27,6 @@ fn expected(dir: &std::path::Path, name: &str) -> Rows {
         }
     }
     rows
-}
-
-fn house() -> Option<(House, PathBuf)> {
-    let dir = data()?;
-    let house = House::new();
-    for file in ["conversations.jsonl.gz", "notes.jsonl.gz"] {
-        let all: Vec<String> = lines(dir.join(file)).collect();
-        for batch in all.chunks(2_000) {
-            let batch = batch.iter().map(|line| (0, parse_line(line.as_bytes()).unwrap())).collect();
-            let outcome = house.store.import(batch, NOW).unwrap();
-            assert_eq!(outcome.counts.refused, 0);
-        }
-    }
-    Some((house, dir))
-}
-
-fn apply(house: &House, dir: &std::path::Path, file: &str) {
-    let mut json = String::new();
-    File::open(dir.join(file)).unwrap().read_to_string(&mut json).unwrap();
-    house.store.apply_catalogue(catalogue(&json), phrases::VERSION, true, None, NOW).unwrap();
 }
 
 fn standing(house: &House) -> Rows {

@@ -59,8 +59,7 @@ impl Store {
             let job = job_row(connection, job)?;
             // A list that is pruned under an export must not look like its end.
             must_have_history(&job)?;
-            let mut slots = slots(connection, &job, from)?;
-            slots.retain(|slot| slot.pos >= from);
+            let slots = slots(connection, &job, from)?;
             slots.into_iter().map(|slot| task_row(connection, &job, slot)).collect()
         })
     }
@@ -89,7 +88,7 @@ pub(super) fn must_have_history(job: &Job) -> Result<()> {
     }
 }
 
-/// The slots of the chunk that holds position `from`; none past the end.
+/// The slots from position `from` on to the end of its chunk; none past the last.
 pub(super) fn slots(connection: &Connection, job: &Job, from: i64) -> Result<Vec<Slot>> {
     let chunk = connection
         .prepare_cached("SELECT pos, done, leased, keys FROM chunk WHERE job = ?1 AND no >= ?2 ORDER BY no LIMIT 1")?
@@ -119,6 +118,7 @@ pub(super) fn slots(connection: &Connection, job: &Job, from: i64) -> Result<Vec
         .collect();
     overlay_results(connection, job.id, pos, &mut slots)?;
     overlay_tasks(connection, job.id, pos, &mut slots)?;
+    slots.retain(|slot| slot.pos >= from);
     Ok(slots)
 }
 

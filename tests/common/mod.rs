@@ -1,6 +1,7 @@
 //! What the tests share: a store with a running engine on a scratch directory, and small makers of input.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub mod real;
 pub mod stub;
 
 use std::path::{Path, PathBuf};
