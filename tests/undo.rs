@@ -88,8 +88,8 @@ fn tasks(house: &House, job: JobId) -> Vec<TaskRow> {
 }
 
 /// What two jobs have in common that come to the same.
-fn sums(job: &Job) -> (Vec<(String, i64)>, Vec<(String, i64)>, Value) {
-    (job.outcomes.clone(), job.reasons.clone(), json!([job.counts, job.labels]))
+fn sums(job: &Job) -> Value {
+    json!([job.outcomes, job.reasons, job.counts, job.labels])
 }
 
 /// The catalogue of the data, changed: a topic comes, one is made stricter, one moves to another program, one goes.

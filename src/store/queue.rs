@@ -24,7 +24,7 @@ impl Store {
             let mut queue = Queue::default();
             let mut statement =
                 connection.prepare_cached("SELECT lane, state, CASE WHEN state = 'draft' THEN 0 WHEN total IS NULL THEN max(planned, 1) ELSE pending END, running
-                 FROM job WHERE finished_at IS NULL")?;
+                 FROM job WHERE finished_at IS NULL AND deleted = 0")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let lane: String = row.get(0)?;

@@ -292,8 +292,15 @@ impl Reply {
         let mut all = Vec::new();
         // Whoever closes on an unread body may reset the connection after its answer.
         let ended = stream.read_to_end(&mut all);
+        assert!(!all.is_empty(), "no answer: {ended:?}");
+        Reply::parse(&all)
+    }
+
+    /// All that came on a connection.
+    #[track_caller]
+    pub fn parse(all: &[u8]) -> Reply {
         let end = all.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no answer ({ended:?}): {:?}", String::from_utf8_lossy(&all)));
+        let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(all)));
         let head = String::from_utf8(all[..end].to_vec()).unwrap();
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
