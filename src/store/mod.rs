@@ -18,6 +18,7 @@ mod items;
 mod jobs;
 mod labels;
 mod lease;
+mod list;
 mod marks;
 mod names;
 mod plan;

@@ -1,7 +1,6 @@
 //! Jobs are made, and published: the rules are frozen, and of all but ranges the list is too.
 
-use rusqlite::{Connection, OptionalExtension, params};
-use rustc_hash::FxHashSet;
+use rusqlite::params;
 
 use super::codec::Key;
 use super::count::Cut;
@@ -85,7 +84,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    fn own(kind: JobKind, lane: Lane) -> Origin {
+    pub(super) fn own(kind: JobKind, lane: Lane) -> Origin {
         Origin { kind, lane, parent: None, reverts: None, revision: None }
     }
 }
@@ -160,7 +159,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn put_request(&self, id: JobId, request: Option<&RequestKey>) -> Result<()> {
+    pub(super) fn put_request(&self, id: JobId, request: Option<&RequestKey>) -> Result<()> {
         if let Some(RequestKey { key, hash }) = request {
             self.prepare_cached("UPDATE job SET request_key = ?2, request_hash = ?3 WHERE id = ?1")?
                 .execute(params![id, key, hash])?;
@@ -168,13 +167,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn repeated(&self, request: Option<&RequestKey>) -> Result<Option<Published>> {
+    pub(super) fn repeated(&self, request: Option<&RequestKey>) -> Result<Option<Published>> {
         let Some(RequestKey { key, hash }) = request else { return Ok(None) };
         let made = job_of_request(self, key, hash)?;
         Ok(made.map(|job| Published { group: vec![job.id], job, repeated: true }))
     }
 
-    fn published(&self, ids: Vec<JobId>) -> Result<Published> {
+    pub(super) fn published(&self, ids: Vec<JobId>) -> Result<Published> {
         Ok(Published { job: job_by_id(self, ids[0])?, group: ids, repeated: false })
     }
 }
@@ -253,42 +252,6 @@ impl Store {
         })
     }
 
-    /// Makes a job of the items that are named; those that do not exist are part of it, and will be `gone`.
-    pub fn publish_list(&self, wish: NewJob, keys: &[ItemKey], limit: i64, now: Millis) -> Result<Published> {
-        let keys = self.number_keys(keys)?;
-        let count = keys.len() as i64;
-        if limit > 0 && count > limit && !wish.split {
-            return Err(Error::TooManyItems { count, limit });
-        }
-        let part = if limit > 0 { limit as usize } else { keys.len() };
-        let lists: Vec<Frozen> = keys
-            .chunks(part.max(1))
-            .map(|part| {
-                let mut list = Frozen::default();
-                part.iter().for_each(|&(key, weight)| list.push(key, weight));
-                list.whole()
-            })
-            .collect();
-        drop(keys);
-        self.write(move |tx| {
-            if let Some(repeated) = tx.repeated(wish.request.as_ref())? {
-                return Ok(repeated);
-            }
-            let mut ids = Vec::with_capacity(lists.len());
-            for list in &lists {
-                let id = tx.insert_job(&wish, Origin::own(JobKind::List, Lane::Bulk), now)?;
-                tx.put_list(id, list)?;
-                if wish.publish {
-                    tx.publish(id, None, now)?;
-                }
-                ids.push(id);
-            }
-            tx.put_group(&ids)?;
-            tx.put_request(ids[0], wish.request.as_ref())?;
-            tx.published(ids)
-        })
-    }
-
     /// Makes a single job in the live lane. A version must be the latest where it is given.
     pub fn publish_single(&self, wish: NewJob, key: ItemKey, now: Millis) -> Result<Published> {
         let ItemKey { kind, id, version } = key;
@@ -332,50 +295,6 @@ impl Store {
         }
         let empty_because = if cut.total == 0 { Some(self.why_empty(filter)?) } else { None };
         Ok(Some(Range { cut, empty_because }))
-    }
-
-    /// The numbers of the items that are named, each once, in the order given; those never heard of get numbers now.
-    fn number_keys(&self, keys: &[ItemKey]) -> Result<Vec<(Key, i64)>> {
-        /// Unknown keys that are given numbers in one transaction.
-        const TOGETHER: usize = 2_000;
-        let known: Vec<Option<(i64, i64)>> =
-            self.read(|connection| keys.iter().map(|key| number_of(connection, key)).collect())?;
-        let unknown: Vec<&ItemKey> =
-            keys.iter().zip(&known).filter(|(_, no)| no.is_none()).map(|(key, _)| key).collect();
-        let mut given = Vec::with_capacity(unknown.len());
-        for some in unknown.chunks(TOGETHER) {
-            let some: Vec<ItemKey> = some.iter().map(|&key| key.clone()).collect();
-            given.extend(self.write(move |tx| some.iter().map(|key| tx.name_item(key)).collect::<Result<Vec<_>>>())?);
-        }
-        let mut given = given.into_iter();
-        let mut seen = FxHashSet::default();
-        let mut numbered = Vec::with_capacity(keys.len());
-        for (key, known) in keys.iter().zip(known) {
-            let Some((item, size)) = known.or_else(|| given.next()) else { continue };
-            if seen.insert((item, key.version)) {
-                numbered.push((Key { item, asked: key.version }, size + ITEM_WEIGHT));
-            }
-        }
-        Ok(numbered)
-    }
-}
-
-fn number_of(connection: &Connection, key: &ItemKey) -> Result<Option<(i64, i64)>> {
-    Ok(connection
-        .prepare_cached("SELECT no, size FROM item WHERE kind = ? AND id = ?")?
-        .query_row(params![key.kind.as_str(), key.id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?)
-}
-
-impl Tx<'_> {
-    /// The number of an item that may never have been imported.
-    fn name_item(&self, key: &ItemKey) -> Result<(i64, i64)> {
-        if let Some(known) = number_of(self, key)? {
-            return Ok(known);
-        }
-        self.prepare_cached("INSERT INTO item (kind, id, edition) VALUES (?, ?, 0)")?
-            .execute(params![key.kind.as_str(), key.id])?;
-        Ok((self.last_insert_rowid(), 0))
     }
 }
 
