@@ -48,7 +48,15 @@
 //! 8. After a death only what was being analysed is suspect. It runs alone; only who was alone in flight is charged.
 //! 9. A block never loses all its topics to a job, unless a new one is found there or the job says
 //!    `keep_when_empty: false`.
-//! 10. Counters are rows changed in the transaction that changes what they count; `relabeld check` recounts them all.
+//! 10. A dry run writes nothing but its own results; what it counts is what the job that applies it does, where the items
+//!     and their labels are the same.
+//! 11. A revert puts an item back exactly (labels, provenance, freshness) or leaves it whole: text, labels that were
+//!     touched and marks must be as the job left them.
+//! 12. A job moves only along the arrows of `JobState::may_become`; what people may do in which state is
+//!     `Action::in_state`, and all else is refused and changes nothing.
+//! 13. What an unended job needs is never pruned, a change's number never given twice, and who follows the feed from
+//!     before a pruned change is told.
+//! 14. Counters are rows changed in the transaction that changes what they count; `relabeld check` recounts them all.
 //!
 //! # Where to begin
 //!
