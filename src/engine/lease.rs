@@ -203,8 +203,7 @@ impl Leaser<'_> {
                 running.pass = running.pass.max(self.furthest);
             }
         }
-        let mut open: Vec<&Runnable> =
-            jobs.iter().filter(|job| job.open || job.due.is_some_and(|due| due <= now)).collect();
+        let mut open: Vec<&Runnable> = jobs.iter().filter(|job| job.open || job.is_due(now)).collect();
         let mut asks = Vec::with_capacity(room);
         while asks.len() < room && !open.is_empty() {
             let pass = |job: &&Runnable| self.jobs.get(&job.id).map_or(f64::MAX, |running| running.pass);

@@ -76,6 +76,8 @@ impl Stats {
             }
         }
         inner.jobs.retain(|_, commits| {
+            // Those of a time to come were made before the clock was set back.
+            commits.retain(|commit| commit.at <= now);
             while commits.len() > 2 && commits[0].at < now - WINDOW {
                 commits.pop_front();
             }

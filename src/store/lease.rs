@@ -30,10 +30,18 @@ pub struct Runnable {
     pub due: Option<Millis>,
 }
 
+/// No task is put off for longer. One that seems to be was put off before the clock was set back, and is due.
+const LONGEST_WAIT: Millis = 120_000;
+
 impl Runnable {
     /// All that is left of it are tasks whose time has not come.
     pub fn waits(&self, now: Millis) -> bool {
-        !self.open && self.due.is_none_or(|due| due > now)
+        !self.open && !self.is_due(now)
+    }
+
+    /// It has a task whose time to be tried again has come.
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.due.is_some_and(|due| due <= now || due > now + LONGEST_WAIT)
     }
 }
 
@@ -190,12 +198,17 @@ fn begin(tx: &Tx<'_>, job: JobId, n: i64, now: Millis) -> Result<()> {
 
 fn lease_due(tx: &Tx<'_>, ask: Ask, epoch: i64, now: Millis) -> Result<Option<Leased>> {
     let mut statement = tx.prepare_cached(
-        "SELECT pos FROM task WHERE job = ? AND state = 'pending' AND not_before <= ? AND suspect = 0
+        "SELECT pos FROM task WHERE job = ? AND state = 'pending' AND not_before BETWEEN ? AND ? AND suspect = 0
          ORDER BY not_before, pos LIMIT ?",
     )?;
-    let due = statement
-        .query_map(params![ask.job, now, ask.items as i64], |row| row.get(0))?
-        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    let mut between = |from: Millis, until: Millis| {
+        let rows = statement.query_map(params![ask.job, from, until, ask.items as i64], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<i64>>>()
+    };
+    let mut due = between(i64::MIN, now)?;
+    if due.is_empty() {
+        due = between(now + LONGEST_WAIT + 1, i64::MAX)?;
+    }
     if due.is_empty() {
         return Ok(None);
     }

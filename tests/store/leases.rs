@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relabeld::job::{JobState, TaskState};
+use relabeld::job::{JobState, Lane, TaskState};
 use relabeld::store::{Committed, Error, Finding, Source};
 
 use crate::common::NOW;
@@ -170,6 +170,20 @@ fn a_lease_that_comes_due_goes_before_the_rest_of_the_list() {
     assert_eq!(desk.lease(job, 9).lease.source, Source::Chunk(0));
     assert_eq!(desk.lease(job, 9).lease.source, Source::Chunk(1));
     assert!(desk.lease_at(job, 9, NOW).is_none());
+    desk.check();
+}
+
+#[test]
+fn a_clock_that_was_set_back_puts_nothing_off() {
+    let desk = Desk::with_items(1);
+    let job = desk.planned();
+    let hour = 3_600_000;
+    desk.commit(desk.outcome(&desk.lease(job, 1), 1, true, |_| transient(NOW + 60_000)));
+    assert!(desk.lease_at(job, 1, NOW).is_none(), "its time has not come");
+    assert!(desk.store.runnable(Lane::Bulk, 9).unwrap()[0].waits(NOW));
+    assert!(!desk.store.runnable(Lane::Bulk, 9).unwrap()[0].waits(NOW - hour));
+    desk.finish(&desk.lease_at(job, 1, NOW - hour).unwrap());
+    assert_eq!(desk.job(job).state, JobState::Completed);
     desk.check();
 }
 
