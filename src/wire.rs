@@ -120,7 +120,7 @@ impl From<Map<String, Value>> for Fields {
 }
 
 /// A name from outside, short enough for an error.
-fn shorten(name: &str) -> String {
+pub fn shorten(name: &str) -> String {
     if name.chars().count() <= 60 { name.to_owned() } else { name.chars().take(60).chain("…".chars()).collect() }
 }
 

@@ -43,7 +43,7 @@ const TOKENS: [(&str, Right); 3] =
 /// Whoever was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// For logs and `created_by`: a token's name, or `socket`, `terminal`, `page`, `anyone`.
+    /// For logs and `created_by`: a token's name, or `socket`, `terminal`, `page`, `link`, `anyone`.
     pub name: &'static str,
     pub may: Right,
     /// The index of the token whose rotation ends what this caller opens.
@@ -292,8 +292,10 @@ impl Access {
         self.inside().tickets.put(path.to_owned(), by.token, now)
     }
 
-    pub fn redeem(&self, path: &str, ticket: &str, now: Millis) -> bool {
-        self.inside().tickets.find(ticket, now).is_some_and(|(opens, _)| opens == path)
+    /// Whoever comes with a ticket for this path: they may read, and need no token.
+    pub fn redeem(&self, path: &str, ticket: &str, now: Millis) -> Option<Caller> {
+        let (opens, token) = self.inside().tickets.find(ticket, now)?;
+        (opens == path).then_some(Caller { name: "link", may: Right::Read, token })
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {

@@ -130,7 +130,7 @@ impl Answer {
     }
 }
 
-type Boxed = Response<Box<dyn Read + Send>>;
+pub type Boxed = Response<Box<dyn Read + Send>>;
 
 fn response(
     status: u16,
@@ -207,15 +207,23 @@ impl From<Problem> for Boxed {
         for (name, value) in problem.more {
             body[name] = value;
         }
-        let mut headers: Vec<(&'static str, String)> =
-            problem.allow.map(|allow| ("Allow", allow)).into_iter().collect();
-        match problem.status {
-            401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
-            429 | 503 | 507 => headers.push(("Retry-After", "2".to_owned())),
-            _ => {}
-        }
-        text(problem.status, headers, "application/problem+json", body.to_string() + "\n")
+        refuse(problem.status, problem.allow, "application/problem+json", &body)
     }
+}
+
+/// A problem as a foreign API words it; what HTTP says of it stays.
+pub fn refuse_in(words: &Value, problem: Problem) -> Boxed {
+    refuse(problem.status, problem.allow, "application/json", words)
+}
+
+fn refuse(status: u16, allow: Option<String>, content_type: &str, body: &Value) -> Boxed {
+    let mut headers: Vec<(&'static str, String)> = allow.map(|allow| ("Allow", allow)).into_iter().collect();
+    match status {
+        401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
+        429 | 503 | 507 => headers.push(("Retry-After", "2".to_owned())),
+        _ => {}
+    }
+    text(status, headers, content_type, body.to_string() + "\n")
 }
 
 #[cfg(test)]

@@ -78,6 +78,11 @@ impl Query {
         &self.text
     }
 
+    /// The parameter, left where it is.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.left.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// The parameter, unless it is absent or empty.
     pub fn take(&mut self, name: &'static str) -> Option<String> {
         self.given(name).filter(|value| !value.is_empty())

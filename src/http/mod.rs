@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod asked;
 mod gate;
+mod genesys;
 mod guide;
 mod page;
 mod routes;
@@ -210,6 +211,10 @@ impl Behind {
                 answer::stream(request.into_writer(), content_type, &file, body)
             }
             Ok(answer) => request.respond(tiny_http::Response::from(answer)),
+            Err(problem) if genesys::owns(path_of(request.url())) => {
+                let words = genesys::error(&problem, bears_token(&request));
+                request.respond(answer::refuse_in(&words, problem))
+            }
             Err(problem) => request.respond(tiny_http::Response::from(problem)),
         };
         if let Err(error) = responded {
@@ -245,13 +250,24 @@ impl Behind {
             cookie: cookie.as_deref(),
             changes,
         };
-        let caller = self.context.access.check(&asking, now).map_err(|refusal| {
-            if path == "/" && refusal.status == 401 { page::sign_in(refusal) } else { refusal.into() }
-        })?;
+        let (access, query) = (&self.context.access, Query::parse(query));
+        // A link with a good ticket needs no token; it is for this host all the same.
+        let ticket = query.peek("ticket").filter(|_| matches!(method.as_str(), "GET" | "HEAD"));
+        let by_link = ticket.filter(|_| access.check_host(&asking).is_ok());
+        let caller = match by_link.and_then(|ticket| access.redeem(path, ticket, now)) {
+            Some(caller) => caller,
+            None => access.check(&asking, now).map_err(|refusal| match refusal.status {
+                401 if path == "/" => page::sign_in(refusal),
+                401 if ticket.is_some() => {
+                    Problem::new(401, refusal.code, "this link is not, or no longer, good: ask for a new one")
+                }
+                _ => refusal.into(),
+            })?,
+        };
         let (route, parts) = found?;
         let mut asked = Asked {
             parts,
-            query: Query::parse(query),
+            query,
             body: request.as_reader(),
             caller,
             cookie,
@@ -263,6 +279,12 @@ impl Behind {
         };
         (route.handle)(&self.context, &mut asked)
     }
+}
+
+/// Whether any token came with the request, good or not.
+fn bears_token(request: &Request) -> bool {
+    let authorization = request.headers().iter().find(|header| header.field.equiv("Authorization"));
+    authorization.is_some_and(|header| header.value.as_str().split_whitespace().nth(1).is_some())
 }
 
 /// A path fit for the log: a login's code is not.

@@ -3,7 +3,7 @@
 use super::answer::Problem;
 use super::api::{catalogue, items, jobs, labels, status};
 use super::asked::{Asked, decode};
-use super::{Context, Handled, guide, page};
+use super::{Context, Handled, genesys, guide, page};
 
 pub struct Route {
     method: &'static str,
@@ -51,6 +51,11 @@ const ROUTES: &[Route] = routes! {
     change POST "/api/internal/pubsub/publish" => guide::publish,
     change POST "/api/internal/labels/reanalysis" => guide::reanalysis,
     change POST "/api/tick/runners" => guide::tick,
+    change POST "/api/v2/speechandtextanalytics/reprocessing/jobs" => genesys::publish,
+    read GET "/api/v2/speechandtextanalytics/reprocessing/jobs" => genesys::list,
+    read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*" => genesys::show,
+    change DELETE "/api/v2/speechandtextanalytics/reprocessing/jobs/*" => genesys::delete,
+    read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*/interactions" => genesys::interactions,
     read GET "/healthz" => status::healthz,
     read GET "/readyz" => status::readyz,
     read GET "/login/*" => status::enter,

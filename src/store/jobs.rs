@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Error, Result, Store};
 use crate::job::{Counts, Job, JobId, JobKind, JobState, LabelCounts, Lane, TopicTally};
+use crate::model::Millis;
 
 /// A page of jobs, newest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,7 +167,8 @@ impl Store {
         })
     }
 
-    /// One page, by its number from 0, of the jobs that were published; and how many those are in all.
+    /// One page, by its number from 0, of the jobs that were published, in the order of their making; and how many those
+    /// are in all.
     pub fn find_jobs(&self, search: &JobSearch, page: usize, size: usize) -> Result<(Vec<Job>, usize)> {
         let wanted = search.name.as_ref().map(|name| name.to_lowercase());
         let fits = |name: Option<&str>| {
@@ -175,21 +177,23 @@ impl Store {
         self.read(|connection| {
             // Names alone first: SQLite folds the case of ASCII only, and a page is a few of many.
             let mut statement = connection.prepare_cached(
-                "SELECT id, name FROM job WHERE id > 0 AND deleted = 0 AND published_at IS NOT NULL ORDER BY id",
+                "SELECT id, name, created_at FROM job WHERE id > 0 AND deleted = 0 AND published_at IS NOT NULL",
             )?;
             let mut rows = statement.query([])?;
-            let mut ids: Vec<JobId> = Vec::new();
+            let mut found: Vec<(Millis, JobId)> = Vec::new();
             while let Some(row) = rows.next()? {
                 if fits(row.get_ref(1)?.as_str_or_null().ok().flatten()) {
-                    ids.push(row.get(0)?);
+                    found.push((row.get(2)?, row.get(0)?));
                 }
             }
+            // Jobs of one millisecond stand by number, so that no page repeats what another has.
+            found.sort_unstable();
             if !search.oldest_first {
-                ids.reverse();
+                found.reverse();
             }
-            let on_page = ids.iter().skip(page.saturating_mul(size)).take(size);
-            let jobs = on_page.map(|&id| job_by_id(connection, id)).collect::<Result<Vec<_>>>()?;
-            Ok((jobs, ids.len()))
+            let on_page = found.iter().skip(page.saturating_mul(size)).take(size);
+            let jobs = on_page.map(|&(_, id)| job_by_id(connection, id)).collect::<Result<Vec<_>>>()?;
+            Ok((jobs, found.len()))
         })
     }
 

@@ -259,7 +259,7 @@ fn each_mistake_is_named_and_changes_nothing() {
         // Nothing of the kind is there.
         ("GET", "/api/v1/things.csv", String::new(), 404, "not_found", &[]),
         ("GET", "/api/v1/labels.xml", String::new(), 404, "not_found", &[]),
-        ("GET", "/api/v2/items", String::new(), 404, "not_found", &[]),
+        ("GET", "/api/v3/items", String::new(), 404, "not_found", &[]),
         ("POST", "/api/v1/things", String::new(), 404, "not_found", &[]),
         ("PATCH", "/api/v1/count", String::new(), 405, "bad_request", &["POST"]),
         ("GET", reanalysis, String::new(), 405, "bad_request", &["POST"]),

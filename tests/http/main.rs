@@ -6,6 +6,7 @@ mod browser;
 mod catalogue;
 #[path = "../common/daemon.rs"]
 mod daemon;
+mod genesys;
 mod guide;
 mod hostile;
 mod items;

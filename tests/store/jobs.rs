@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relabeld::job::{Counts, Filter, Job, JobKind, JobState, Lane, Outcome, TaskState};
 use relabeld::model::Kind::{Conversation, Note};
-use relabeld::store::{Error, NewJob, Planned};
+use relabeld::store::{Error, JobSearch, NewJob, Planned};
 
 use crate::Desk;
 use crate::common::{NOW, conversation, note, publish_single, wish};
@@ -352,4 +352,32 @@ fn an_erased_item_is_shown_as_gone_whatever_the_job_had_made_of_it() {
     }
     assert_eq!((row("c003").state, row("c003").outcome), (TaskState::Done, Some(Outcome::Changed)));
     desk.check();
+}
+
+#[test]
+fn numbered_pages_are_in_the_order_of_making_whatever_the_clock_did() {
+    let desk = Desk::with_items(1);
+    let make = |name: &str, publish, now| {
+        let wish = NewJob { name: Some(name.into()), publish, ..wish(Filter::all()) };
+        desk.store.publish_range(wish, 0, now).unwrap().job.id
+    };
+    let first = make("One", true, NOW);
+    make("a draft", false, NOW);
+    // The clock was set back, and then two came in one millisecond.
+    let earlier = make("Öne", true, NOW - 5);
+    let twin = make("one", true, NOW - 5);
+    let find = |name: Option<&str>, oldest_first, page, size| {
+        let search = JobSearch { name: name.map(str::to_owned), oldest_first };
+        let (jobs, total) = desk.store.find_jobs(&search, page, size).unwrap();
+        (jobs.iter().map(|job| job.id).collect::<Vec<_>>(), total)
+    };
+    assert_eq!(find(None, true, 0, 10), (vec![earlier, twin, first], 3));
+    assert_eq!(find(None, false, 0, 2), (vec![first, twin], 3));
+    assert_eq!(find(None, false, 1, 2), (vec![earlier], 3));
+    assert_eq!(find(Some("ÖN"), true, 0, 10), (vec![earlier], 1));
+    assert_eq!(find(Some("ON"), true, 0, 10), (vec![twin, first], 2));
+    assert_eq!(find(None, true, usize::MAX, 100), (vec![], 3));
+    desk.store.cancel_job(twin, NOW).unwrap();
+    desk.store.delete_job(twin).unwrap();
+    assert_eq!(find(Some("one"), true, 0, 10), (vec![first], 1));
 }

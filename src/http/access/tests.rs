@@ -323,7 +323,7 @@ fn rotation_ends_the_old_token_and_all_it_opened() {
     assert!(bench.with_token("token", POST).is_ok());
     assert!(!bench.reads_at(&session, NOW) && !bench.reads_at(&heir, NOW) && bench.reads_at(&others, NOW));
     assert_eq!(bench.access.login(&code, NOW).unwrap(), None);
-    assert!(!bench.access.redeem("/x", &ticket, NOW));
+    assert!(bench.access.redeem("/x", &ticket, NOW).is_none());
 
     assert!(bench.access.rotate("../token").unwrap_err().to_string().contains("token.metrics"));
     let reopened = Access::open(bench.dir.path(), 8707, vec![], None).unwrap();
@@ -344,13 +344,15 @@ fn a_rotation_that_cannot_be_stored_changes_nothing() {
 fn a_ticket_opens_its_path_for_ten_minutes() {
     let Bench { access, .. } = bench();
     let ticket = access.new_ticket(&Caller::SOCKET, "/a", NOW).unwrap();
-    assert!(access.redeem("/a", &ticket, NOW + 6 * MINUTE) && access.redeem("/a", &ticket, NOW + 10 * MINUTE - 1));
-    assert!(!access.redeem("/b", &ticket, NOW) && !access.redeem("/a", "", NOW));
-    assert!(!access.redeem("/a", &ticket, NOW + 10 * MINUTE), "use does not prolong it");
+    let opens = |path: &str, ticket: &str, now| access.redeem(path, ticket, now).map(|caller| caller.may);
+    assert_eq!(opens("/a", &ticket, NOW + 6 * MINUTE), Some(Right::Read));
+    assert_eq!(opens("/a", &ticket, NOW + 10 * MINUTE - 1), Some(Right::Read));
+    assert_eq!((opens("/b", &ticket, NOW), opens("/a", "", NOW)), (None, None));
+    assert_eq!(opens("/a", &ticket, NOW + 10 * MINUTE), None, "use does not prolong it");
     let first = access.new_ticket(&Caller::SOCKET, "/a", NOW).unwrap();
     let others = (0..1024).map(|_| access.new_ticket(&Caller::SOCKET, "/a", NOW + 1).unwrap());
     assert_eq!(others.count(), 1024);
-    assert!(!access.redeem("/a", &first, NOW + 2), "tickets are bounded");
+    assert_eq!(opens("/a", &first, NOW + 2), None, "tickets are bounded");
 }
 
 #[test]

@@ -31,10 +31,8 @@ pub fn count(context: &Context, asked: &mut Asked<'_>) -> Handled {
 /// `POST /api/v1/jobs`
 pub fn publish(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let bytes = asked.bytes(LARGE)?;
-    let request = request_key(asked, &bytes)?;
-    if let Some(RequestKey { key, hash }) = &request
-        && let Some(job) = context.store.job_of_request(key, hash)?
-    {
+    let (request, before) = request_of(context, asked, &bytes)?;
+    if let Some(job) = before {
         return made(context, Published { group: vec![job.id], job, repeated: true });
     }
     let (mut fields, ids) = body_from(asked, &bytes)?;
@@ -85,8 +83,13 @@ fn made(context: &Context, published: Published) -> Handled {
     Ok(Answer::Json { status, body: shown(context, &published.job, published.group)?, headers })
 }
 
-fn request_key(asked: &Asked<'_>, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
-    let Some(key) = asked.idempotency_key.clone() else { return Ok(None) };
+/// What makes the request known when it is repeated, and the job that it made before.
+pub fn request_of(
+    context: &Context,
+    asked: &Asked<'_>,
+    body: &[u8],
+) -> Result<(Option<RequestKey>, Option<Job>), Problem> {
+    let Some(key) = asked.idempotency_key.clone() else { return Ok((None, None)) };
     if key.is_empty() || key.len() > 255 {
         return Err(Problem::invalid("Idempotency-Key: must have from 1 to 255 bytes"));
     }
@@ -94,7 +97,9 @@ fn request_key(asked: &Asked<'_>, body: &[u8]) -> Result<Option<RequestKey>, Pro
     hash.update(asked.query.text());
     hash.update([0]);
     hash.update(body);
-    Ok(Some(RequestKey { key, hash: hash.finalize().to_vec() }))
+    let hash = hash.finalize().to_vec();
+    let before = context.store.job_of_request(&key, &hash)?;
+    Ok((Some(RequestKey { key, hash }), before))
 }
 
 /// The fields of a request, and the items that it names. A list may come as CSV or NDJSON, with its fields in the query.
@@ -264,6 +269,8 @@ pub fn export(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let store = Arc::clone(&context.store);
     let body = match what {
         "items" => {
+            // Of a link; whoever has come so far was let in.
+            asked.query.take("ticket");
             asked.query.finish()?;
             export::job_items(store, id, format)
         }

@@ -8,6 +8,6 @@ pub mod show;
 pub mod status;
 
 /// The largest JSON body of a call that takes no catalogue and no list of ids.
-const SMALL: u64 = 1 << 20;
+pub const SMALL: u64 = 1 << 20;
 /// The largest catalogue or list of ids.
 const LARGE: u64 = 64 << 20;
