@@ -200,8 +200,8 @@ fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// `relabeld check`: config and database, with the daemon stopped.
-pub fn check(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
+/// `relabeld check`: config and database, with the daemon stopped. With `json` what it finds is one document.
+pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
     if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
         bail!(refused);
@@ -210,23 +210,38 @@ pub fn check(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
         bail!("there is no data directory {}: --data-dir names one", config.data_dir.display());
     }
     let mut out = std::io::stdout();
-    writeln!(out, "config: ok")?;
-    if !config.data_dir.join("relabeld.db").exists() {
-        writeln!(out, "database: there is none in {}", config.data_dir.display())?;
-        return Ok(());
+    if !json {
+        writeln!(out, "config: ok")?;
     }
-    let _lock = os::lock(&config.data_dir).context("the database is checked while no daemon runs")?;
-    let store = Store::open(&config.data_dir, Durability::Full)?;
+    let faults = recount(&config.data_dir)?;
+    if json {
+        // No database is null: a daemon that was never started has none.
+        let database = faults.as_ref().map(|faults| if faults.is_empty() { "ok" } else { "faulty" });
+        let found = faults.as_deref().unwrap_or_default();
+        writeln!(out, "{}", serde_json::json!({"config": "ok", "database": database, "faults": found}))?;
+    }
+    match faults.as_deref() {
+        _ if json => {}
+        None => writeln!(out, "database: there is none in {}", config.data_dir.display())?,
+        Some([]) => writeln!(out, "database: ok")?,
+        Some(faults) => faults.iter().try_for_each(|fault| writeln!(out, "{fault}"))?,
+    }
+    match faults.map_or(0, |faults| faults.len()) {
+        0 => Ok(()),
+        n => bail!("{n} fault(s) in {}", config.data_dir.display()),
+    }
+}
+
+/// What is wrong with the database; None where there is none.
+fn recount(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
+    if !data_dir.join("relabeld.db").exists() {
+        return Ok(None);
+    }
+    let _lock = os::lock(data_dir).context("the database is checked while no daemon runs")?;
+    let store = Store::open(data_dir, Durability::Full)?;
     let faults = store.check()?;
     store.close();
-    for fault in &faults {
-        writeln!(out, "{fault}")?;
-    }
-    if !faults.is_empty() {
-        bail!("{} fault(s) in {}", faults.len(), config.data_dir.display());
-    }
-    writeln!(out, "database: ok")?;
-    Ok(())
+    Ok(Some(faults))
 }
 
 /// Logs to stderr; under systemd with priorities, and without the times that the journal has of its own.

@@ -177,7 +177,7 @@ fn tour(options: &Options, scratch: &Path, data_dir: &Path) -> anyhow::Result<()
     step(3, "publish --from 45d --watch", about);
     let body = json!({"from": "45d", "name": "demo"});
     let filter = body.as_object().cloned().unwrap_or_default();
-    client::jobs::publish(&session, filter, true)?;
+    client::publish::publish(&session, client::publish::Source::Range(filter), None, true)?;
 
     step(
         4,

@@ -14,7 +14,8 @@ use crate::demo;
 use crate::model::Kind;
 
 /// Of a job, as the API has them.
-pub const STATES: [&str; 9] = [
+pub const STATES: [&str; 10] = [
+    "draft",
     "queued",
     "planning",
     "running",
@@ -128,6 +129,13 @@ pub enum Relabel {
         #[arg(long)]
         watch: bool,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Job {
+    /// The job's id, a number
+    #[arg(value_name = "JOB", value_parser = Text::new())]
+    pub id: String,
 }
 
 /// An item's key.
@@ -244,4 +252,15 @@ impl Demo {
         let Demo { exit, seed, conversations, notes, listen } = self;
         demo::Options { exit, seed, conversations, notes, listen }
     }
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Token {
+    /// Make a new one; the old one and its sessions end at once
+    #[command(after_help = "Example:\n  relabeld token rotate token.read")]
+    Rotate {
+        /// Which one
+        #[arg(value_parser = ["token", "token.read", "token.metrics"])]
+        name: String,
+    },
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser as Text;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::{Catalogue, Demo, Download, Item, Labels, MarkArgs, Relabel, STATES};
-use super::filter::{Filter, Publish, Span};
+use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token};
+use super::filter::{Filter, Span};
 use super::settings::Settings;
+use super::wish::{Again, Apply, Publish, Retry, Set};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +83,9 @@ Examples:
     )]
     Demo(Demo),
     /// Check the settings and, while no daemon runs, the database: a full recount
-    #[command(after_help = "Example:\n  relabeld check --data-dir /var/lib/relabeld")]
+    #[command(
+        after_help = "With --json: {\"config\", \"database\", \"faults\"}.\n\nExample:\n  relabeld check --data-dir /var/lib/relabeld"
+    )]
     Check(Settings),
 
     /// Import conversations and notes: NDJSON, also gzipped; - is stdin
@@ -118,15 +120,19 @@ Examples:
         after_help = "Examples:\n  relabeld count --from 7d\n  relabeld count --from 2026-01-01 --types notes --stale-only"
     )]
     Count(Filter),
-    /// Make a job that relabels the items of a time range
+    /// Make a job that relabels the items of a time range, or of a list
     #[command(after_help = "\
 The daemon does the job by itself, over restarts too; --watch only looks on.
+A list may be what `relabeld items` or `changes` wrote. An item that is not there ends as gone.
 
 Examples:
   relabeld publish --watch                                the last 30 days
   relabeld publish --from 7d --programs billing --name 'mended refund'
   relabeld publish --from 2026-01-01 --stale-only --split
-  relabeld publish --keep-when-empty false --max-per-second 200")]
+  relabeld publish --keep-when-empty false --dry-run --watch && relabeld apply 7
+  relabeld items 7 --format ndjson | grep quarantined | relabeld publish --ids - --max-per-second 20
+  relabeld publish --from 90d --draft; relabeld publish --job 8
+  relabeld publish --from 1d --idempotency-key nightly-$(date -I)")]
     Publish(Publish),
     /// Relabel one conversation or note, ahead of all jobs
     #[command(
@@ -163,8 +169,8 @@ Examples:
         #[arg(long)]
         cursor: Option<u64>,
     },
-    /// Show a job: its state, counts, outcomes, labels
-    #[command(after_help = "Example:\n  relabeld show 7")]
+    /// Show a job: its state, counts, outcomes, and what it did to each topic
+    #[command(after_help = "Examples:\n  relabeld show 7\n  relabeld show 7 --json | jq .counts")]
     Show(Job),
     /// Show a job's progress until it ends
     #[command(after_help = "\
@@ -181,9 +187,53 @@ Example:
     /// Let a paused job go on where it was
     #[command(after_help = "Example:\n  relabeld resume 7")]
     Resume(Job),
-    /// End a job for good; the labels that it wrote stay
+    /// End a job for good; the labels that it wrote stay until `revert`
     #[command(after_help = "Example:\n  relabeld cancel 7")]
     Cancel(Job),
+    /// Do again what went wrong in an ended job, with the rules of now
+    #[command(after_help = "\
+A new job takes the errors and the quarantined items; the old one stays as it is.
+
+Examples:
+  relabeld retry 7 --watch
+  relabeld retry 7 --no-topics-detected --dry-run --watch     do the rules of now find more?")]
+    Retry(Retry),
+    /// Take back what an ended job changed, item by item
+    #[command(after_help = "\
+A new job does it, and can be reverted in its turn. Labels go back exactly to what they were.
+An item that was changed since, by an import, a mark or a later job, is left (newer_change).
+To undo several jobs, begin with the newest.
+
+Examples:
+  relabeld revert 7 --watch
+  relabeld revert 7 --dry-run --watch && relabeld apply 8")]
+    Revert(Again),
+    /// Do in earnest what a dry run would do: the same items, by the same rules, once
+    #[command(after_help = "\
+The items are read anew. Refused when the rules that concern them have changed since.
+
+Example:
+  relabeld publish --from 7d --dry-run --watch && relabeld apply 7 --watch")]
+    Apply(Apply),
+    /// Change a job's name, or its priority and speed while it runs
+    #[command(
+        after_help = "Examples:\n  relabeld set 7 --max-per-second 50 --priority 80\n  relabeld set 7 --max-per-second none\n  relabeld set 7 --name 'mended refund'"
+    )]
+    Set {
+        #[command(flatten)]
+        job: Job,
+        #[command(flatten)]
+        set: Set,
+    },
+    /// Delete a draft or an ended job with its results and history; its labels stay
+    #[command(after_help = "Example:\n  relabeld delete 7 --yes")]
+    Delete {
+        #[command(flatten)]
+        job: Job,
+        /// Do not ask; needed where there is no terminal to ask on
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Download a job's items with their outcomes
     #[command(
         after_help = "Examples:\n  relabeld items 7 > items.csv\n  relabeld items 7 --format ndjson | grep quarantined"
@@ -194,9 +244,9 @@ Example:
         #[command(flatten)]
         download: Download,
     },
-    /// Download the label changes of a job
+    /// Download the label changes of a job, or those that a dry run would make
     #[command(
-        after_help = "Examples:\n  relabeld changes 7 > added.csv\n  relabeld changes 7 --change all --format ndjson -o changes.ndjson"
+        after_help = "Examples:\n  relabeld changes 7 > added.csv\n  relabeld changes 7 --change all --before --format ndjson -o changes.ndjson"
     )]
     Changes {
         #[command(flatten)]
@@ -204,6 +254,9 @@ Example:
         /// Which changes [default: added]
         #[arg(long, value_name = "CHANGE", value_parser = ["added", "removed", "updated", "all"])]
         change: Option<String>,
+        /// And what stood there before: old_phrase, old_score, old_start, old_end, old_job
+        #[arg(long)]
+        before: bool,
         #[command(flatten)]
         download: Download,
     },
@@ -242,23 +295,5 @@ Example:
     Man {
         /// The words of a command
         command: Vec<String>,
-    },
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct Job {
-    /// The job's id, a number
-    #[arg(value_name = "JOB", value_parser = Text::new())]
-    pub id: String,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum Token {
-    /// Make a new one; the old one and its sessions end at once
-    #[command(after_help = "Example:\n  relabeld token rotate token.read")]
-    Rotate {
-        /// Which one
-        #[arg(value_parser = ["token", "token.read", "token.metrics"])]
-        name: String,
     },
 }

@@ -1,7 +1,7 @@
-//! Which items, and how: the flags of `count` and `publish`, and what they say in the words of the API.
+//! Which items: the flags of `count` and `publish`, and what they say in the words of the API.
 
 use clap::Args;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 /// Puts `value` under `name`, unless there is none.
 pub fn put<T: Into<Value>>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
@@ -15,7 +15,7 @@ pub fn put_list(body: &mut Map<String, Value>, name: &str, values: &[String]) {
     put(body, name, (!values.is_empty()).then(|| json!(values)));
 }
 
-fn put_flag(body: &mut Map<String, Value>, name: &str, on: bool) {
+pub fn put_flag(body: &mut Map<String, Value>, name: &str, on: bool) {
     put(body, name, on.then_some(true));
 }
 
@@ -84,50 +84,4 @@ impl Filter {
         put_flag(&mut body, "stale_only", self.stale_only);
         body
     }
-}
-
-#[derive(Debug, Clone, Default, Args)]
-pub struct Publish {
-    #[command(flatten)]
-    pub filter: Filter,
-    /// false: a block where nothing is found any more loses its topics, too [default: true]
-    #[arg(long, value_name = "BOOL", help_heading = "How")]
-    pub keep_when_empty: Option<bool>,
-    /// Make as many jobs as it takes, where one would be too large
-    #[arg(long, help_heading = "How")]
-    pub split: bool,
-    /// What to call it
-    #[arg(long, value_name = "TEXT", help_heading = "How")]
-    pub name: Option<String>,
-    /// What it is for
-    #[arg(long, value_name = "TEXT", help_heading = "How")]
-    pub description: Option<String>,
-    /// Among the bulk jobs a higher one gets more of the workers; none starves [default: 50]
-    #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "How")]
-    pub priority: Option<u8>,
-    /// Items a second at most [default: no limit]
-    #[arg(long, value_name = "N", value_parser = speed, help_heading = "How")]
-    pub max_per_second: Option<Value>,
-    /// Show its progress until it ends, and the result
-    #[arg(long, help_heading = "How")]
-    pub watch: bool,
-}
-
-impl Publish {
-    pub fn body(&self) -> Map<String, Value> {
-        let mut body = self.filter.body();
-        put(&mut body, "keep_when_empty", self.keep_when_empty);
-        put_flag(&mut body, "split", self.split);
-        put(&mut body, "name", self.name.clone());
-        put(&mut body, "description", self.description.clone());
-        put(&mut body, "priority", self.priority);
-        put(&mut body, "max_per_second", self.max_per_second.clone());
-        body
-    }
-}
-
-/// A number as it was written, so that 5 stays 5.
-fn speed(text: &str) -> Result<Value, String> {
-    let number = serde_json::from_str::<Number>(text).ok().filter(|n| n.as_f64().is_some_and(|n| n > 0.0));
-    number.map(Value::Number).ok_or_else(|| "a number above 0".to_owned())
 }

@@ -7,6 +7,7 @@ mod pages;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -15,10 +16,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Catalogue, Relabel};
-use self::command::{Cli, Command, Global, Token, When};
+use self::args::{Catalogue, Relabel, Token};
+use self::command::{Cli, Command, Global, When};
 use crate::client::{Color, Error, Options, Place, Session};
-use crate::client::{catalogue, import, items, jobs, status, watch};
+use crate::client::{catalogue, import, items, jobs, publish, status, watch};
 use crate::{daemon, demo};
 
 /// Runs what the command line says; the exit code is its result.
@@ -54,7 +55,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         }
         Command::Check(settings) => {
             let settings = settings.completed(data_dir.as_deref(), env);
-            local(daemon::check(settings.flags, settings.config))
+            local(daemon::check(settings.flags, settings.config, json))
         }
         Command::Demo(demo) => local(demo::run(demo.options())),
         Command::Completions { shell } => pages::completions(shell),
@@ -67,12 +68,14 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Catalogue(Catalogue::Show { revision }) => catalogue::show(&on()?, revision),
         Command::Catalogue(Catalogue::Test(phrase)) => catalogue::test(&on()?, phrase.body()),
         Command::Count(filter) => items::count_items(&on()?, filter.body()),
-        Command::Publish(args) => jobs::publish(&on()?, args.body(), args.watch),
+        Command::Publish(args) => {
+            publish::publish(&on()?, args.source(), args.idempotency_key.as_deref(), args.how.watch)
+        }
         Command::Relabel(Relabel::Conversation { id, watch }) => {
-            jobs::relabel(&on()?, "conversation", &id, None, watch)
+            publish::relabel(&on()?, "conversation", &id, None, watch)
         }
         Command::Relabel(Relabel::Note { id, version, watch }) => {
-            jobs::relabel(&on()?, "note", &id, Some(version), watch)
+            publish::relabel(&on()?, "note", &id, Some(version), watch)
         }
         Command::Item(item) => items::show(&on()?, item.kind.as_str(), &item.id),
         Command::Mark(args) => items::mark(&on()?, args.item.kind.as_str(), &args.item.id, &args.mark()),
@@ -89,11 +92,17 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Pause(job) => jobs::control(&on()?, &job.id, "pause"),
         Command::Resume(job) => jobs::control(&on()?, &job.id, "resume"),
         Command::Cancel(job) => jobs::control(&on()?, &job.id, "cancel"),
+        Command::Retry(args) => publish::again(&on()?, &args.again.job.id, "retry", args.body(), args.again.how.watch),
+        Command::Revert(args) => publish::again(&on()?, &args.job.id, "revert", args.body(), args.how.watch),
+        Command::Apply(args) => publish::again(&on()?, &args.job.id, "apply", args.body(), args.how.watch),
+        Command::Set { job, set } => jobs::set(&on()?, &job.id, set.body()),
+        Command::Delete { job, yes } => jobs::delete(&on()?, &job.id, yes),
         Command::Items { job, download } => {
             jobs::download(&on()?, &job.id, "items", download.form(json), &[], download.output.as_ref())
         }
-        Command::Changes { job, change, download } => {
-            let query = [("change", change.as_deref().unwrap_or_default())];
+        Command::Changes { job, change, before, download } => {
+            let before = if before { "true" } else { "" };
+            let query = [("change", change.as_deref().unwrap_or_default()), ("before", before)];
             jobs::download(&on()?, &job.id, "labels", download.form(json), &query, download.output.as_ref())
         }
 

@@ -1,10 +1,11 @@
 //! What is typed, and what it means.
 
 use clap::{CommandFactory, Parser};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::command::{Cli, Command};
 use super::settings::Settings;
+use crate::client::publish::Source;
 use crate::config::Partial;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -15,6 +16,10 @@ fn body(line: &str) -> Value {
     match parse(line).unwrap().command {
         Command::Publish(args) => Value::Object(args.body()),
         Command::Count(filter) => Value::Object(filter.body()),
+        Command::Retry(args) => Value::Object(args.body()),
+        Command::Revert(args) => Value::Object(args.body()),
+        Command::Apply(args) => Value::Object(args.body()),
+        Command::Set { set, .. } => Value::Object(set.body()),
         other => panic!("{other:?} has no body"),
     }
 }
@@ -53,7 +58,27 @@ fn what_cannot_be_meant_exits_2() {
         "publish --max-per-second none",
         "publish --priority 0",
         "publish --priority 101",
-        "publish --dry-run",
+        "publish --ids f --from 3d",
+        "publish --ids f --until 3d",
+        "publish --ids f --types notes",
+        "publish --ids f --media voice",
+        "publish --job 3 --ids f",
+        "publish --job 3 --from 3d",
+        "publish --job 3 --programs a",
+        "publish --job 3 --name x",
+        "publish --job 3 --draft",
+        "publish --draft --watch",
+        "retry",
+        "retry 7 --from 3d",
+        "revert 7 --no-topics-detected",
+        "revert 7 --draft --watch",
+        "apply 7 --dry-run",
+        "set 7",
+        "set 7 --max-per-second 0",
+        "set 7 --max-per-second fast",
+        "set 7 --priority none",
+        "set --priority 3",
+        "delete",
         "labels --since 3 --from 3d",
         "jobs --state done",
         "jobs --limit 0",
@@ -87,6 +112,32 @@ fn lists_are_comma_separated_or_repeated_and_nothing_unsaid_is_sent() {
     );
     assert_eq!(body("publish --max-per-second 0.5"), json!({"max_per_second": 0.5}));
     assert_eq!(body("count --media voice --until 2026-01-01"), json!({"media": ["voice"], "until": "2026-01-01"}));
+}
+
+#[test]
+fn what_is_made_of_another_job_says_only_what_was_said() {
+    assert_eq!(body("publish --dry-run --draft"), json!({"dry_run": true, "publish": false}));
+    for line in ["retry 7", "revert 7", "apply 7"] {
+        assert_eq!(body(line), json!({}));
+        let said = json!({"name": "x", "priority": 3, "max_per_second": 0.5, "publish": false});
+        assert_eq!(body(&format!("{line} --name x --priority 3 --max-per-second 0.5 --draft")), said);
+    }
+    assert_eq!(body("retry 7 --no-topics-detected --dry-run"), json!({"no_topics_detected": true, "dry_run": true}));
+    assert_eq!(body("revert 7 --dry-run"), json!({"dry_run": true}));
+    assert_eq!(body("set 7 --max-per-second 50 --priority 9"), json!({"max_per_second": 50, "priority": 9}));
+    assert_eq!(body("set 7 --max-per-second none --name="), json!({"max_per_second": null, "name": null}));
+}
+
+#[test]
+fn a_job_is_made_of_a_range_a_list_or_a_draft() {
+    let source = |line: &str| match parse(line).unwrap().command {
+        Command::Publish(args) => args.source(),
+        other => panic!("{other:?} makes no job"),
+    };
+    assert_eq!(source("publish"), Source::Range(Map::new()));
+    let body = json!({"programs": ["a"], "dry_run": true}).as_object().unwrap().clone();
+    assert_eq!(source("publish --ids - --programs a --dry-run"), Source::List("-".into(), body));
+    assert_eq!(source("publish --job 7 --watch"), Source::Draft("7".into()));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub struct Daemon {
 /// The body of a 2xx answer, as it came and as it reads.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    pub status: u16,
     pub text: String,
     pub value: Value,
 }
@@ -36,6 +37,7 @@ pub enum Payload<'a> {
     Nothing,
     Json(&'a Value),
     Lines(&'a [u8]),
+    Csv(&'a [u8]),
     /// Lines of unknown length. Without `Expect`: ureq takes a 100 that has header fields, as a proxy may send, for a
     /// final answer and waits for ever.
     Stream(&'a mut dyn Read),
@@ -72,6 +74,7 @@ impl Daemon {
         payload: Payload,
     ) -> Result<Answer, Error> {
         let response = self.send(method, path, query, headers, payload)?;
+        let status = response.status().as_u16();
         let text = read_text(response.into_body()).map_err(|e| self.lost(&e))?;
         // An answer without a body (204) reads as null.
         let value = serde_json::from_str(&text).or_else(|_| match text.trim().is_empty() {
@@ -80,7 +83,7 @@ impl Daemon {
                 Err(Error::Failed(format!("{path} answered something else than JSON; is {} a relabeld?", self.whence)))
             }
         })?;
-        Ok(Answer { text, value })
+        Ok(Answer { status, text, value })
     }
 
     /// Copies the answer to `out` as it comes; `what` names `out` in an error.
@@ -128,6 +131,7 @@ impl Daemon {
                 let request = request.header("Content-Type", "application/x-ndjson");
                 self.agent.run(request.body(lines).map_err(bad)?)
             }
+            Payload::Csv(lines) => self.agent.run(request.header("Content-Type", "text/csv").body(lines).map_err(bad)?),
             Payload::Stream(reader) => {
                 let request = request.header("Content-Type", "application/x-ndjson");
                 self.agent.run(request.body(SendBody::from_reader(reader)).map_err(bad)?)

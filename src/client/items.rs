@@ -1,12 +1,12 @@
 //! Items and what stands on them: showing, marking, erasing, counting; topics and labels.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::Session;
+use super::ask::confirmed;
 use super::call::{Payload, Query, segment};
 use super::download::{Form, save};
 use super::problem::Error;
@@ -96,26 +96,16 @@ pub fn mark(session: &Session, kind: &str, id: &str, mark: &Mark) -> Result<(), 
 }
 
 pub fn erase(session: &Session, kind: &str, id: &str, yes: bool) -> Result<(), Error> {
-    if !yes && !confirmed(&format!("Erase {kind} {}: its text, labels, marks and history? [y/N] ", clean(id)))? {
+    if !yes && !confirmed(&format!("Erase {kind} {}: its text, labels, marks and history?", clean(id)))? {
         return Err(Error::Failed("nothing was erased".to_owned()));
     }
     let answer = session.daemon.call(Method::DELETE, &path(kind, id), &[], Payload::Nothing)?;
     session.out.answer(&answer, || format!("{kind} {id} is erased"))
 }
 
-/// Asks on the terminal; without one the question would hang a script or answer itself.
-fn confirmed(question: &str) -> Result<bool, Error> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Error::Usage("this cannot be undone and there is no terminal to ask on; add --yes".to_owned()));
-    }
-    let mut answer = String::new();
-    let asked = write!(io::stderr(), "{question}").and_then(|()| io::stdin().read_line(&mut answer));
-    asked.map_err(|e| Error::Failed(format!("cannot ask on the terminal: {e}")))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
 pub fn count_items(session: &Session, filter: Map<String, Value>) -> Result<(), Error> {
-    let answer = session.daemon.post("/api/v1/count", &Value::Object(filter))?;
+    let filter = Value::Object(filter);
+    let answer = session.daemon.post("/api/v1/count", &filter)?;
     session.out.answer(&answer, || {
         let mut table = Table::new(&["", "", ">ITEMS"]);
         table.row(vec!["total".to_owned(), String::new(), grouped(count(&answer.value, "/total"))]);
@@ -126,7 +116,17 @@ pub fn count_items(session: &Session, filter: Map<String, Value>) -> Result<(), 
         }
         // No heads: the names are in the rows.
         table.show(session.out.paint).trim_start_matches(|c| c != '\n').trim_start().to_owned()
-    })
+    })?;
+    // A program that was mistyped would pass for one without items.
+    for program in rows(&filter, "/programs").iter().filter_map(Value::as_str) {
+        if !tallies(&answer.value, "/by_program").iter().any(|(counted, _)| *counted == clean(program)) {
+            let program = clean(program);
+            session
+                .out
+                .hint(&format!("none of program {program}; `relabeld topics` lists the programs and their items"));
+        }
+    }
+    Ok(())
 }
 
 pub fn topics(session: &Session, query: Query) -> Result<(), Error> {

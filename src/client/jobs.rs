@@ -1,4 +1,4 @@
-//! Jobs: making them, showing them, steering them, and what they did.
+//! Jobs: listed, shown, steered, deleted, and what they did.
 
 use std::path::PathBuf;
 
@@ -11,28 +11,12 @@ use super::download::{Form, save};
 use super::problem::Error;
 use super::render::{Paint, Table, pairs};
 use super::view::{age, cell, count, grouped, number, rows, span, tally_line, text, time};
-use super::{Session, watch};
+use super::{Session, ask, hints};
 
-const JOBS: &str = "/api/v1/jobs";
+pub const JOBS: &str = "/api/v1/jobs";
 
-fn path(id: &str) -> String {
+pub fn path(id: &str) -> String {
     format!("{JOBS}/{}", segment(id))
-}
-
-/// Makes a job of `body`.
-pub fn publish(session: &Session, body: Map<String, Value>, watch: bool) -> Result<(), Error> {
-    let made = session.daemon.post(JOBS, &Value::Object(body))?;
-    after(session, &made, watch)
-}
-
-/// One item, in the live lane.
-pub fn relabel(session: &Session, kind: &str, id: &str, version: Option<i64>, watch: bool) -> Result<(), Error> {
-    let mut item = json!({"kind": kind, "id": id});
-    if let Some(version) = version {
-        item["version"] = json!(version);
-    }
-    let made = session.daemon.post(JOBS, &json!({"kind": "single", "ids": [item]}))?;
-    after(session, &made, watch)
 }
 
 /// `pause`, `resume` and `cancel` answer with the job as it is then.
@@ -41,32 +25,43 @@ pub fn control(session: &Session, id: &str, verb: &str) -> Result<(), Error> {
     session.out.answer(&job, || format!("job {id} is {}", cell(&job.value, "/state")))
 }
 
-/// Shows a job just made, or watches it, and with it the others that its request was split into.
-fn after(session: &Session, made: &Answer, watching: bool) -> Result<(), Error> {
-    let id = text(&made.value, "/id");
-    let mut group: Vec<String> = rows(&made.value, "/jobs").iter().map(job_id).collect();
-    if group.is_empty() {
-        group.push(id.clone());
-    }
-    if watching {
-        return watch::run(session, &group);
-    }
-    session.out.answer(made, || details(made, session.out.paint))?;
-    if group.len() > 1 {
-        session.out.note(&format!("split into jobs {}; control of job {id} is control of all", group.join(", ")));
-    }
-    if !watch::ended(&made.value) {
-        session.out.note(&format!("`relabeld watch {id}` shows its progress"));
-    }
-    Ok(())
+/// Changes what `body` names; null takes away.
+pub fn set(session: &Session, id: &str, body: Map<String, Value>) -> Result<(), Error> {
+    let names: Vec<String> = body.keys().cloned().collect();
+    let job = session.daemon.call(Method::PATCH, &path(id), &[], Payload::Json(&Value::Object(body)))?;
+    session.out.answer(&job, || {
+        let now = names.iter().map(|name| {
+            let value = match name.as_str() {
+                "max_per_second" => number(&job.value, "/max_per_second"),
+                name => text(&job.value, &format!("/{name}")),
+            };
+            format!("{} {}", name.replace('_', " "), if value.is_empty() { "none" } else { &value })
+        });
+        format!("job {id}: {}", now.collect::<Vec<_>>().join(", "))
+    })
 }
 
-/// A group names its jobs by id, or whole.
-fn job_id(job: &Value) -> String {
-    match job {
-        Value::String(id) => id.clone(),
-        other => text(other, "/id"),
+/// Removes a draft or an ended job, or with the first of a group all of it.
+pub fn delete(session: &Session, id: &str, yes: bool) -> Result<(), Error> {
+    if !yes {
+        ask::possible()?;
+        let job = session.daemon.get(&path(id), &[])?.value;
+        let which = match text(&job, "/jobs") {
+            group if group.is_empty() => format!("job {id}"),
+            group => format!("jobs {group}"),
+        };
+        let what = format!("{} {}, made {}", cell(&job, "/state"), kind(&job), time(&job, "/created_at"));
+        let name = text(&job, "/name");
+        let name = if name.is_empty() { name } else { format!(" {name:?}") };
+        let question = format!(
+            "Delete {which}{name} ({what}), results and history? Labels stay, and cannot be taken back any more."
+        );
+        if !ask::confirmed(&question)? {
+            return Err(Error::Failed("nothing was deleted".to_owned()));
+        }
     }
+    let answer = session.daemon.call(Method::DELETE, &path(id), &[], Payload::Nothing)?;
+    session.out.answer(&answer, || format!("job {id} is deleted; its labels stay"))
 }
 
 pub fn list(session: &Session, query: Query) -> Result<(), Error> {
@@ -81,7 +76,7 @@ pub fn list(session: &Session, query: Query) -> Result<(), Error> {
             table.row(vec![
                 cell(job, "/id"),
                 paint.state(&cell(job, "/state")),
-                cell(job, "/kind"),
+                kind(job),
                 cell(job, "/name"),
                 number("/counts/done"),
                 number("/counts/failed"),
@@ -94,29 +89,55 @@ pub fn list(session: &Session, query: Query) -> Result<(), Error> {
         table.show(paint)
     })?;
     match text(&answer.value, "/next_cursor") {
-        cursor if cursor.is_empty() || session.out.json => {}
-        cursor => session.out.note(&format!("there are more: relabeld jobs --cursor {cursor}")),
+        cursor if cursor.is_empty() => {}
+        cursor => session.out.hint(&format!("there are more: relabeld jobs --cursor {cursor}")),
     }
     Ok(())
 }
 
 pub fn show(session: &Session, id: &str) -> Result<(), Error> {
     let job = session.daemon.get(&path(id), &[])?;
-    session.out.answer(&job, || details(&job, session.out.paint))
+    let topics = by_topic(session, &job.value)?;
+    session.out.answer(&job, || details(&job, session.out.paint) + &topics)?;
+    hints::about(session, &job.value);
+    Ok(())
+}
+
+/// What the job did to each topic, as a table below the rest; nothing where it did nothing, or is shown as JSON.
+pub fn by_topic(session: &Session, job: &Value) -> Result<String, Error> {
+    if session.out.json || hints::changes(job) == 0 {
+        return Ok(String::new());
+    }
+    let mut lines = Vec::new();
+    let file = format!("{}/topics.ndjson", path(&text(job, "/id")));
+    session.daemon.copy(&file, &[], &mut lines, "memory")?;
+    let mut table = Table::new(&["TOPIC", ">ADDED", ">REMOVED", ">UPDATED"]);
+    // Of a job that runs, a line may be newer than the rest; one that is no JSON would show as nothing.
+    for line in lines.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+        let n = |change: &str| grouped(count(&line, change));
+        table.row(vec![cell(&line, "/topic"), n("/added"), n("/removed"), n("/updated")]);
+    }
+    Ok(format!("\n\n{}", table.show(session.out.paint)))
+}
+
+/// `range`, or `range (dry run)`
+fn kind(job: &Value) -> String {
+    cell(job, "/kind") + if hints::dry(job) { " (dry run)" } else { "" }
 }
 
 /// Several jobs as one document: the job itself when there is one, as `{"jobs":[…]}` when there are more.
-pub fn shown_together(session: &Session, jobs: &[Answer], human: impl Fn(&Answer) -> String) -> Result<(), Error> {
-    if let [job] = jobs {
-        return session.out.answer(job, || human(job));
+pub fn shown_together(
+    session: &Session,
+    jobs: &[Answer],
+    human: impl Fn(&Answer) -> Result<String, Error>,
+) -> Result<(), Error> {
+    if !session.out.json {
+        return session.out.data(&jobs.iter().map(human).collect::<Result<Vec<_>, _>>()?.join("\n\n"));
     }
-    let texts: Vec<String> = match session.out.json {
-        true => jobs.iter().map(|job| job.text.trim().to_owned()).collect(),
-        false => jobs.iter().map(human).collect(),
-    };
-    match session.out.json {
-        true => session.out.data(&format!("{{\"jobs\":[{}]}}", texts.join(","))),
-        false => session.out.data(&texts.join("\n\n")),
+    let texts: Vec<&str> = jobs.iter().map(|job| job.text.trim()).collect();
+    match texts[..] {
+        [job] => session.out.data(job),
+        _ => session.out.data(&format!("{{\"jobs\":[{}]}}", texts.join(","))),
     }
 }
 
@@ -128,7 +149,7 @@ pub fn details(job: &Answer, paint: Paint) -> String {
         &[
             ("job", paint.bold(&cell(job, "/id"))),
             ("state", paint.state(&cell(job, "/state"))),
-            ("kind", cell(job, "/kind")),
+            ("kind", kind(job)),
             ("name", cell(job, "/name")),
             ("description", cell(job, "/description")),
             ("filter", filter(job)),
@@ -146,11 +167,14 @@ pub fn details(job: &Answer, paint: Paint) -> String {
             ("max per second", number(job, "/max_per_second")),
             ("catalogue revision", cell(job, "/catalogue_revision")),
             ("made from job", cell(job, "/parent_job")),
+            ("applied by job", cell(job, "/applied_by")),
+            ("jobs of its group", cell(job, "/jobs")),
             ("made by", cell(job, "/created_by")),
             ("created", times("created_at")),
             ("published", times("published_at")),
             ("started", times("started_at")),
             ("finished", times("finished_at")),
+            ("results pruned", times("pruned_at")),
         ],
         paint,
     )
@@ -200,7 +224,7 @@ mod tests {
         let value = json!({"id": "7", "state": "running", "kind": "range", "name": null, "dry_run": false,
             "filter": {"from": "2026-11-01T00:00:00.000Z", "media": [], "stale_only": true, "keep_when_empty": true},
             "counts": {"total": 1200, "done": 1000, "pending": 200, "failed": 0}, "outcomes": {"changed": 1000}});
-        let shown = details(&Answer { text: String::new(), value }, Paint(false));
+        let shown = details(&Answer { status: 200, text: String::new(), value }, Paint(false));
         assert!(shown.contains("items     1,200: done 1,000, pending 200"), "{shown}");
         assert!(shown.contains("filter    from 2026-11-01 00:00:00Z, stale_only\n"), "{shown}");
         assert!(!shown.contains("name") && !shown.contains("failed"), "{shown}");

@@ -2,19 +2,22 @@
 //!
 //! - `find`, `dial` (with `unix`) and `call` reach the daemon; no other file knows of HTTP beyond methods and paths.
 //! - `problem` is what can go wrong, with its exit code and its words.
-//! - `view` and `render` make the daemon's JSON readable.
+//! - `view` and `render` make the daemon's JSON readable; `ask` asks back, `hints` says what can be done next.
 //! - The rest are the commands, by noun. Each is one function of a [`Session`].
 
+mod ask;
 mod batch;
 mod call;
 pub mod catalogue;
 mod dial;
 pub mod download;
 mod find;
+mod hints;
 pub mod import;
 pub mod items;
 pub mod jobs;
 mod problem;
+pub mod publish;
 mod render;
 pub mod status;
 mod unix;

@@ -127,7 +127,11 @@ impl Problem {
             }
             ("stale_version", _) => "`relabeld item note ID` shows the version that is stored",
             ("history_pruned", _) => "the job's history is past retention_days and cannot be brought back",
+            ("too_many_items", _) if self.asked.ends_with("/publish") => {
+                "make the draft again with --split, or narrower"
+            }
             ("too_many_items", _) => "add --split to make several jobs of it, or narrow --from, --until and --programs",
+            ("too_large", _) if self.asked == "/api/v1/jobs" => "cut the list into several",
             ("too_many_requests", _) => "wait a little and try again",
             ("storage_full", _) => {
                 "make room on the daemon's disk; it goes on by itself. `relabeld status` shows the state"

@@ -69,6 +69,17 @@ impl Out {
         }
     }
 
+    /// What one may want to do next: for people, so not beside JSON.
+    pub fn hint(&self, text: &str) {
+        if self.hints() {
+            self.note(text);
+        }
+    }
+
+    pub fn hints(&self) -> bool {
+        !self.json && !self.quiet
+    }
+
     /// Whether a progress bar has somebody to look at it.
     pub fn bars(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()

@@ -43,6 +43,7 @@ fn details(status: &Value, paint: Paint) -> String {
             ("jobs", tally_line(status, "/jobs")),
             ("catalogue revision", cell(status, "/catalogue_revision")),
             ("labeller", cell(status, "/labeller")),
+            ("last change", status["last_change"].as_u64().map(grouped).unwrap_or_default()),
             ("durability", cell(status, "/durability")),
             ("database", size("database_bytes")),
             ("write-ahead log", size("wal_bytes")),

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::Session;
-use super::call::{Answer, Daemon, segment};
-use super::jobs::{details, shown_together};
+use super::call::{Answer, Daemon};
+use super::hints::dry;
+use super::jobs::{by_topic, details, path, shown_together};
 use super::problem::Error;
 use super::view::{cell, count, grouped, span, tally_line, text};
+use super::{Session, hints};
 
 const EVERY: Duration = Duration::from_millis(300);
 /// How long a daemon that answered before may be away.
@@ -22,20 +23,18 @@ const NO_TOPICS: &str = "/reasons/no_topics_detected";
 /// Watches the jobs one after the other, shows what became of them, and fails if one of them did.
 pub fn run(session: &Session, ids: &[String]) -> Result<(), Error> {
     let jobs = ids.iter().map(|id| follow(session, id)).collect::<Result<Vec<_>, _>>()?;
-    shown_together(session, &jobs, |job| details(job, session.out.paint))?;
-    for job in jobs
-        .iter()
-        .filter(|job| ["added", "removed", "updated"].iter().any(|c| count(&job.value, &format!("/labels/{c}")) > 0))
-    {
-        session.out.note(&format!("`relabeld changes {}` lists what it changed", text(&job.value, "/id")));
-    }
+    shown_together(session, &jobs, |job| {
+        // Of a dry run this is what it was run for.
+        let topics = if dry(&job.value) { by_topic(session, &job.value)? } else { String::new() };
+        Ok(details(job, session.out.paint) + &topics)
+    })?;
+    jobs.iter().for_each(|job| hints::about(session, &job.value));
     jobs.iter().try_for_each(|job| verdict(&job.value))
 }
 
 /// The job as it is when it has ended.
 pub fn follow(session: &Session, id: &str) -> Result<Answer, Error> {
-    let mut poll =
-        Poll { daemon: session.daemon.clone(), path: format!("/api/v1/jobs/{}", segment(id)), away: None, met: false };
+    let mut poll = Poll { daemon: session.daemon.clone(), path: path(id), away: None, met: false };
     let mut face = Face::new(session);
     loop {
         match poll.turn(session, Instant::now())? {
@@ -74,7 +73,7 @@ fn verdict(job: &Value) -> Result<(), Error> {
 }
 
 /// Items that failed for another reason than that nothing was found in them.
-fn errors(job: &Value) -> u64 {
+pub fn errors(job: &Value) -> u64 {
     count(job, "/counts/failed").saturating_sub(count(job, NO_TOPICS))
 }
 
@@ -189,9 +188,14 @@ fn draw(bar: &ProgressBar, job: &Value) {
         bar.set_length(total);
     }
     bar.set_position(finished(job));
-    bar.set_prefix(format!("job {} {}", text(job, "/id"), text(job, "/state")));
+    bar.set_prefix(format!("{} {}", title(job), text(job, "/state")));
     bar.set_message(progress(job));
     bar.tick();
+}
+
+/// `job 7`, or `dry run 7`
+fn title(job: &Value) -> String {
+    format!("{} {}", if dry(job) { "dry run" } else { "job" }, text(job, "/id"))
 }
 
 /// Items that have come to an end, whatever the end.
@@ -235,12 +239,13 @@ impl Lines {
         if state == self.state && !moved {
             return None;
         }
-        let hint = if state == "paused" {
-            format!("; `relabeld resume {}` lets it go on", text(job, "/id"))
-        } else {
-            String::new()
+        let id = text(job, "/id");
+        let hint = match state.as_str() {
+            "paused" => format!("; `relabeld resume {id}` lets it go on"),
+            "draft" => format!("; `relabeld publish --job {id}` publishes it"),
+            _ => String::new(),
         };
-        let line = format!("job {} {state}: {}{hint}", text(job, "/id"), progress(job));
+        let line = format!("{} {state}: {}{hint}", title(job), progress(job));
         *self = Lines { state, finished, at: Some(now) };
         Some(line)
     }
@@ -276,5 +281,9 @@ mod tests {
         assert!(due(job("running", 20, 2), 6).is_some());
         assert_eq!(due(job("running", 20, 2), 60), None, "nothing new");
         assert!(due(job("paused", 20, 2), 61).unwrap().contains("relabeld resume 7"));
+        let mut dry = job("draft", 20, 2);
+        dry["dry_run"] = json!(true);
+        assert!(due(dry.clone(), 62).unwrap().starts_with("dry run 7 draft: "));
+        assert_eq!(due(dry, 90), None, "it waits for somebody");
     }
 }
