@@ -15,11 +15,14 @@ use crate::wire::ItemKey;
 impl Store {
     /// Makes a job of the items that are named; those that do not exist are part of it, and will be `gone`.
     pub fn publish_list(&self, wish: NewJob, keys: &[ItemKey], limit: i64, now: Millis) -> Result<Published> {
-        let keys = self.number_keys(keys)?;
+        let mut seen = FxHashSet::default();
+        let keys: Vec<&ItemKey> = keys.iter().filter(|&key| seen.insert(key)).collect();
         let count = keys.len() as i64;
+        // Before ids that nobody has heard of are written down.
         if limit > 0 && count > limit && !wish.split {
             return Err(Error::TooManyItems { count, limit });
         }
+        let keys = self.number_keys(&keys)?;
         let part = if limit > 0 { limit as usize } else { keys.len() };
         let lists: Vec<Frozen> = keys
             .chunks(part.max(1))
@@ -49,29 +52,20 @@ impl Store {
         })
     }
 
-    /// The numbers of the items that are named, each once, in the order given; those never heard of get numbers now.
-    fn number_keys(&self, keys: &[ItemKey]) -> Result<Vec<(Key, i64)>> {
+    /// The numbers and weights of the items that are named; those never heard of get numbers now.
+    fn number_keys(&self, keys: &[&ItemKey]) -> Result<Vec<(Key, i64)>> {
         /// Unknown keys that are given numbers in one transaction.
         const TOGETHER: usize = 2_000;
-        let known: Vec<Option<(i64, i64)>> =
+        let mut numbers: Vec<Option<(i64, i64)>> =
             self.read(|connection| keys.iter().map(|key| number_of(connection, key)).collect())?;
-        let unknown: Vec<&ItemKey> =
-            keys.iter().zip(&known).filter(|(_, no)| no.is_none()).map(|(key, _)| key).collect();
-        let mut given = Vec::with_capacity(unknown.len());
+        let unknown: Vec<usize> = (0..keys.len()).filter(|&at| numbers[at].is_none()).collect();
         for some in unknown.chunks(TOGETHER) {
-            let some: Vec<ItemKey> = some.iter().map(|&key| key.clone()).collect();
-            given.extend(self.write(move |tx| some.iter().map(|key| tx.name_item(key)).collect::<Result<Vec<_>>>())?);
+            let named: Vec<ItemKey> = some.iter().map(|&at| keys[at].clone()).collect();
+            let given = self.write(move |tx| named.iter().map(|key| tx.name_item(key)).collect::<Result<Vec<_>>>())?;
+            some.iter().zip(given).for_each(|(&at, number)| numbers[at] = Some(number));
         }
-        let mut given = given.into_iter();
-        let mut seen = FxHashSet::default();
-        let mut numbered = Vec::with_capacity(keys.len());
-        for (key, known) in keys.iter().zip(known) {
-            let Some((item, size)) = known.or_else(|| given.next()) else { continue };
-            if seen.insert((item, key.version)) {
-                numbered.push((Key { item, asked: key.version }, size + ITEM_WEIGHT));
-            }
-        }
-        Ok(numbered)
+        let keyed = keys.iter().zip(numbers.into_iter().flatten());
+        Ok(keyed.map(|(key, (item, size))| (Key { item, asked: key.version }, size + ITEM_WEIGHT)).collect())
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use super::{Fields, kind_from, shorten, version_from};
 use crate::model::Kind;
 
+/// Spreadsheets write one before the first word.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One item that a job names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ItemKey {
@@ -138,12 +141,14 @@ fn checked(kind: &str, id: String, version: Option<i64>) -> Result<ItemKey, Stri
 
 /// A list as NDJSON: an object a line with `kind`, `id` and, for notes, `version`. Other fields are of no concern.
 pub fn keys_from_ndjson(bytes: &[u8]) -> Result<Vec<ItemKey>, String> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut keys = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let value: Value = serde_json::from_slice(line).map_err(|error| format!("line {number}: not JSON: {error}"))?;
+        let value: Value = serde_json::from_slice(line)
+            .map_err(|error| format!("line {number}: not JSON at column {}", error.column()))?;
         let key = Fields::of(value).and_then(|mut fields| key_of(&mut fields));
         keys.push(key.map_err(|error| format!("line {number}: {error}"))?);
     }
@@ -152,8 +157,7 @@ pub fn keys_from_ndjson(bytes: &[u8]) -> Result<Vec<ItemKey>, String> {
 
 /// A list as CSV, whose first line names the columns: `kind`, `id` and, for notes, `version`. Others are of no concern.
 pub fn keys_from_csv(bytes: &[u8]) -> Result<Vec<ItemKey>, String> {
-    // Spreadsheets write a byte-order mark before the first name.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).flexible(true).from_reader(bytes);
     let heads = reader.headers().map_err(|error| format!("line 1: {error}"))?.clone();
     let column = |name: &str| heads.iter().position(|head| head == name);
@@ -196,6 +200,7 @@ mod tests {
         assert_eq!(keys_from_csv(format!("\u{feff}{csv}").as_bytes()).unwrap(), expected);
         let ndjson = "\n{\"kind\":\"notes\",\"id\":\"n,1\",\"version\":\"3\",\"topic\":\"x\"}\n\n{\"kind\":\"conversation\",\"id\":\"c1\",\"version\":null}";
         assert_eq!(keys_from_ndjson(ndjson.as_bytes()).unwrap(), expected);
+        assert_eq!(keys_from_ndjson(format!("\u{feff}{ndjson}").as_bytes()).unwrap(), expected);
         let json = r#" {"kind":"list","ids":[{"kind":"note","id":"n,1","version":3},{"kind":"conversation","id":"c1"}],"name":"x"}"#;
         let body = JobBody::from_json(json.as_bytes()).unwrap();
         assert_eq!(body.ids.unwrap(), expected);
