@@ -340,6 +340,8 @@ CREATE TABLE task (
   attempts    INTEGER NOT NULL DEFAULT 0,
   -- Of those, the ones that ended in the death of the process with nothing else in flight.
   deaths      INTEGER NOT NULL DEFAULT 0,
+  -- And the ones that ended in a death with others in flight: not charged, for nobody knows whose fault it was.
+  uncharged   INTEGER NOT NULL DEFAULT 0,
   -- 1 when it was in flight at a death: it is run again with nothing beside it.
   suspect     INTEGER NOT NULL DEFAULT 0 CHECK (suspect IN (0, 1)),
   not_before  INTEGER NOT NULL,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use relabeld::job::{Filter, JobId, Lane};
+use relabeld::job::{Filter, JobId};
 use relabeld::store::{Ask, Deed, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
 use rusqlite::{Connection, params};
 
@@ -83,7 +83,7 @@ fn fill(dir: &Path, depth: usize) -> anyhow::Result<()> {
 
 fn measure(dir: &Path, cost: &mut Cost) -> anyhow::Result<()> {
     let store = Store::open(dir, Durability::Normal)?;
-    let job = store.runnable(Lane::Bulk, 1)?.first().context("no job runs")?.id;
+    let job = store.runnable_bulk(1)?.first().context("no job runs")?.id;
     drain(&store, job, &mut cost.at_first)?;
     store.close();
     skip_to_last(dir, job)?;
@@ -97,11 +97,16 @@ fn drain(store: &Store, job: JobId, micros: &mut Vec<f64>) -> anyhow::Result<()>
     for number in 0..LEASES {
         let started = Instant::now();
         let lease = number as i64;
-        ensure!(store.runnable(Lane::Bulk, 1)?.iter().any(|job| job.open), "nothing is left to lease");
+        ensure!(store.runnable_bulk(1)?.iter().any(|job| job.open), "nothing is left to lease");
         let leased = store.lease(vec![Ask { job, items: LEASE_ITEMS, lease }], epoch, NOW)?;
         let leased = leased.into_iter().next().context("no lease")?;
-        let done =
-            leased.items.iter().map(|item| Done { pos: item.pos, key: item.key, attempts: 1, finding: Finding::Gone });
+        let done = leased.items.iter().map(|item| Done {
+            pos: item.pos,
+            key: item.key,
+            attempts: 1,
+            uncharged: 0,
+            finding: Finding::Gone,
+        });
         let outcome = LeaseOutcome {
             lease: leased.lease,
             weight_each: leased.weight_each,

@@ -147,7 +147,15 @@ impl Daemon {
 
 /// The built-in labeller, for every revision.
 fn by_phrases() -> Arc<Compile> {
-    Arc::new(|catalogue: &Catalogue| -> Arc<dyn Labeller> { Arc::new(phrases::Phrases::compile(catalogue)) })
+    // Nobody is to run that one unawares.
+    #[cfg(feature = "faults")]
+    warn!("built with the feature `faults`: an item's text can make this daemon fail, hang or end");
+    Arc::new(|catalogue: &Catalogue| -> Arc<dyn Labeller> {
+        let labeller = phrases::Phrases::compile(catalogue);
+        #[cfg(feature = "faults")]
+        let labeller = crate::labeller::faults::Faults::around(labeller);
+        Arc::new(labeller)
+    })
 }
 
 fn start_engine(
@@ -269,9 +277,11 @@ fn start_log(filter: &str) {
 /// A panic in a thread of ours ends the process, so that a new start recovers; a labeller's is its item's error, and one
 /// of tiny_http's threads, which have no names, is mended by the endpoint.
 fn end_on_panic() {
-    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        // A message that was put together may quote what it stumbled over, and that may be an item's text.
+        let why = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("its message is withheld");
+        error!("panic{place}: {why}\n{}", std::backtrace::Backtrace::capture());
         if std::thread::current().name().is_some() && !panic_is_caught() {
             error!("a thread panicked: the process ends");
             std::process::exit(101);

@@ -410,12 +410,6 @@ fn a_stopped_process_goes_on_where_it_was() {
     check(&scratch.path().join("data"));
 }
 
-/// The slots of the file `begun` that name an item.
-fn begun(data_dir: &Path) -> usize {
-    let bytes = std::fs::read(data_dir.join("begun")).unwrap_or_default();
-    bytes.chunks_exact(24).filter(|slot| slot.iter().any(|byte| *byte != 0)).count()
-}
-
 #[test]
 fn what_was_being_analysed_at_a_kill_is_run_again_alone_and_ends() {
     let scratch = tempfile::tempdir().unwrap();
@@ -434,8 +428,7 @@ fn what_was_being_analysed_at_a_kill_is_run_again_alone_and_ends() {
     let mut suspects = Vec::new();
     // A third death of an item that is alone in flight would be its end.
     for _ in 0..2 {
-        let data_dir = process.data_dir().to_owned();
-        until_some("an analysis", || (begun(&data_dir) > 0).then_some(()));
+        until_some("an analysis", || (process.in_analysis() > 0).then_some(()));
         process.kill();
         drop(process);
         (process, caller) = Process::serving(scratch.path());

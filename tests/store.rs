@@ -130,6 +130,7 @@ impl Desk {
             pos: item.pos,
             key: item.key,
             attempts: item.attempts + 1,
+            uncharged: item.uncharged,
             finding: if item.elsewhere { Finding::Elsewhere } else { find(item) },
         });
         let job = self.job(leased.lease.job);

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::job::JobId;
 use crate::store::Begun;
@@ -17,6 +18,8 @@ const SLOT: usize = 24;
 pub struct Notes {
     file: File,
     epoch: i64,
+    /// Nothing is noted any more: see [`Notes::forgive`].
+    forgiving: AtomicBool,
 }
 
 impl Notes {
@@ -38,16 +41,25 @@ impl Notes {
     pub fn create(dir: &Path, epoch: i64, workers: usize) -> io::Result<Notes> {
         let file = File::create(dir.join("begun"))?;
         file.write_all_at(&vec![0; SLOT * workers], 0)?;
-        Ok(Notes { file, epoch })
+        Ok(Notes { file, epoch, forgiving: AtomicBool::new(false) })
     }
 
     /// Worker `slot` begins an item.
     pub fn begin(&self, slot: usize, job: JobId, pos: i64) -> io::Result<()> {
+        if self.forgiving.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut note = [0; SLOT];
         note[..8].copy_from_slice(&self.epoch.to_le_bytes());
         note[8..16].copy_from_slice(&job.to_le_bytes());
         note[16..].copy_from_slice(&pos.to_le_bytes());
         self.file.write_all_at(&note, (slot * SLOT) as u64)
+    }
+
+    /// The process is asked to end: whatever is being analysed then, and however the end comes, is nobody's fault.
+    pub fn forgive(&self, workers: usize) -> io::Result<()> {
+        self.forgiving.store(true, Ordering::Relaxed);
+        self.file.write_all_at(&vec![0; SLOT * workers], 0)
     }
 
     /// Worker `slot` has nothing under its hands.
@@ -70,6 +82,9 @@ mod tests {
         notes.begin(2, 2, 0).unwrap();
         notes.end(0).unwrap();
         assert_eq!(Notes::left(dir.path()).unwrap(), [Begun { epoch: 7, job: 2, pos: 0 }]);
+        notes.forgive(3).unwrap();
+        notes.begin(1, 2, 1).unwrap();
+        assert_eq!(Notes::left(dir.path()).unwrap(), []);
         Notes::create(dir.path(), 8, 3).unwrap();
         assert_eq!(Notes::left(dir.path()).unwrap(), []);
     }

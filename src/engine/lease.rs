@@ -18,7 +18,7 @@ use crate::label::Revision;
 use crate::model::Millis;
 use crate::store::{Ask, Error, Leased, Result, Runnable};
 
-/// Jobs of a lane looked at in one turn: past it the youngest wait.
+/// Bulk jobs looked at in one turn: past it the youngest wait.
 const JOBS: usize = 1_000;
 /// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -26,8 +26,16 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const REVISIONS: usize = 4;
 
 pub fn lease_until_stopped(shared: &Shared, wake: &Receiver<()>, live: Sender<Work>, bulk: Sender<Work>) {
-    let mut leaser =
-        Leaser { shared, live, bulk, jobs: FxHashMap::default(), furthest: 0.0, revisions: Vec::new(), next_lease: 0 };
+    let mut leaser = Leaser {
+        shared,
+        live,
+        bulk,
+        jobs: FxHashMap::default(),
+        furthest: 0.0,
+        revisions: Vec::new(),
+        next_lease: 0,
+        suspect_next: true,
+    };
     while !shared.stopping() {
         let sleep = match leaser.turn(Instant::now(), shared.now()) {
             Ok(sleep) => sleep,
@@ -105,6 +113,8 @@ struct Leaser<'a> {
     furthest: f64,
     revisions: Vec<Arc<Rules>>,
     next_lease: i64,
+    /// Of suspects and the live lane, whose turn it is.
+    suspect_next: bool,
 }
 
 impl Leaser<'_> {
@@ -123,7 +133,13 @@ impl Leaser<'_> {
         if live.is_empty() && bulk.is_empty() {
             return Ok(sleep);
         }
-        let asks: Vec<Ask> = live.into_iter().chain(bulk).collect();
+        let some = self.lease(live.into_iter().chain(bulk).collect(), now)?;
+        // What could be leased was; more comes only when something changes, and that wakes this loop.
+        Ok(if some { Duration::ZERO } else { sleep })
+    }
+
+    /// Leases what is asked for, and sends it to the workers. False where there was nothing.
+    fn lease(&mut self, asks: Vec<Ask>, now: Millis) -> Result<bool> {
         // Before anything is leased: a job that is held from here on gives no lease, or its lease is interrupted.
         let stops: FxHashMap<JobId, _> = asks.iter().map(|ask| (ask.job, self.shared.stop_flag(ask.job))).collect();
         let leases = self.shared.store.lease(asks.clone(), self.shared.epoch, now)?;
@@ -136,14 +152,20 @@ impl Leaser<'_> {
             let stop = stops.get(&leased.lease.job).cloned().unwrap_or_default();
             self.dispatch(leased, stop);
         }
-        // What could be leased was; more comes only when something changes, and that wakes this loop.
-        Ok(if some { Duration::ZERO } else { sleep })
+        Ok(some)
     }
 
-    /// While there are suspects, one item is in flight at a time: who dies then is known.
+    /// While there are suspects, one of them is in flight at a time, and nothing beside it: who dies then is known.
+    /// Between two of them the live lane has its turn.
     fn suspect_turn(&mut self, at: Instant, now: Millis) -> Result<Duration> {
         if self.shared.in_flight() > 0 {
             return Ok(LONGEST_SLEEP);
+        }
+        self.suspect_next = !self.suspect_next;
+        if !self.suspect_next {
+            let (live, _) = self.live_asks(at, now)?;
+            self.lease(live, now)?;
+            return Ok(Duration::ZERO);
         }
         let lease = self.lease_number();
         // Before it is asked: a job that is resumed meanwhile, with suspects of its own, raises the flag again.
@@ -163,16 +185,10 @@ impl Leaser<'_> {
         if room == 0 {
             return Ok((Vec::new(), sleep));
         }
-        let jobs = self.shared.store.runnable(Lane::Live, JOBS)?;
+        let (jobs, next) = self.shared.store.runnable_live(room, now)?;
+        sleep = sleep.min(until(next, now));
         let mut asks = Vec::with_capacity(jobs.len());
         for job in &jobs {
-            if job.waits(now) {
-                sleep = sleep.min(until(job.due, now));
-                continue;
-            }
-            if asks.len() == room {
-                break;
-            }
             self.take_up(job, at)?;
             // A live job has one item.
             asks.push(Ask { job: job.id, items: 1, lease: self.lease_number() });
@@ -193,7 +209,7 @@ impl Leaser<'_> {
     fn bulk_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
         let mut sleep = LONGEST_SLEEP;
         let room = self.bulk.capacity().map_or(1, |capacity| capacity - self.bulk.len());
-        let jobs = self.shared.store.runnable(Lane::Bulk, JOBS)?;
+        let jobs = self.shared.store.runnable_bulk(JOBS)?;
         // They come by id.
         self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
         for job in &jobs {

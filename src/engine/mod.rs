@@ -17,7 +17,7 @@ mod stats;
 mod work;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ use crate::store::{Recovered, Result, Steering, Store};
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub data_dir: PathBuf,
-    /// Threads for bulk jobs; the live lane has one more.
+    /// Threads for bulk jobs; the live lane has its own.
     pub workers: usize,
     pub max_attempts: u32,
     /// An analysis that takes longer ends the process.
@@ -52,6 +52,11 @@ pub struct Settings {
 
 /// A stop waits so long for what is being analysed.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The live lane never waits for the bulk lane; and one item of its own that takes long is not to hold up the others.
+fn live_workers(workers: usize) -> usize {
+    workers.max(2)
+}
 
 /// The running engine.
 pub struct Engine {
@@ -71,8 +76,7 @@ impl Engine {
         let left = begun::Notes::left(&settings.data_dir)?;
         let recovered = store.recover(left, settings.max_attempts, (settings.clock)())?;
         let workers = settings.workers.max(1);
-        // One more for the live lane.
-        let notes = begun::Notes::create(&settings.data_dir, recovered.epoch, workers + 1)?;
+        let notes = begun::Notes::create(&settings.data_dir, recovered.epoch, workers + live_workers(workers))?;
         let (wake_lease, lease_woken) = bounded(1);
         let (wake_plan, plan_woken) = bounded(1);
         let (wake_prune, prune_woken) = bounded(1);
@@ -82,7 +86,7 @@ impl Engine {
             settings,
             compile,
             notes,
-            begun_at: (0..=workers).map(|_| AtomicU64::new(0)).collect(),
+            begun: (0..workers + live_workers(workers)).map(|_| Mutex::default()).collect(),
             started: Instant::now(),
             epoch: recovered.epoch,
             stats: stats::Stats::default(),
@@ -123,7 +127,13 @@ impl Engine {
                 work::work_until_closed(shared, slot, &work, &outcomes);
             })?;
         }
-        self.spawn("work-live", move |shared| work::work_until_closed(shared, workers, &live_work, &outcomes))?;
+        for live in 0..live_workers(workers) {
+            let (work, outcomes) = (live_work.clone(), outcomes.clone());
+            self.spawn(&format!("live-{live}"), move |shared| {
+                work::work_until_closed(shared, workers + live, &work, &outcomes);
+            })?;
+        }
+        drop(outcomes);
         self.spawn("commit", move |shared| commit::commit_until_closed(shared, &committing))
     }
 
@@ -137,6 +147,9 @@ impl Engine {
     /// Ends gracefully: items being analysed end and are committed, leases not begun go back.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
+        if let Err(error) = self.shared.notes.forgive(self.shared.begun.len()) {
+            warn!("the note of what was begun could not be cleared: {error}");
+        }
         self.shared.wake_lease();
         self.shared.wake_plan();
         self.shared.wake_prune();
@@ -144,7 +157,7 @@ impl Engine {
         let patience = Instant::now() + STOP_PATIENCE;
         while threads.iter().any(|thread| !thread.is_finished()) {
             if Instant::now() > patience {
-                // It cannot be ended; with the process it ends, and at the next start its item is suspect.
+                // It cannot be ended; with the process it ends, and its item goes back at the next start.
                 warn!("an item is still being analysed: it is not waited for");
                 return;
             }

@@ -1,6 +1,6 @@
 //! What the threads of the engine share: the store, the flags they look at, and the wake-ups they send each other.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,22 @@ use crate::model::Millis;
 use crate::os;
 use crate::store::Store;
 
+/// An item in analysis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    job: JobId,
+    pos: i64,
+    since: Instant,
+}
+
 /// What all threads of the engine share.
 pub(super) struct Shared {
     pub store: Arc<Store>,
     pub settings: Settings,
     pub compile: Arc<Compile>,
     pub notes: begun::Notes,
-    /// When each worker began its item, in milliseconds since `started`; 0: it has none.
-    pub begun_at: Vec<AtomicU64>,
+    /// What each worker is analysing, and since when.
+    pub begun: Vec<Mutex<Option<Begun>>>,
     pub started: Instant,
     pub epoch: i64,
     pub stats: stats::Stats,
@@ -129,20 +137,22 @@ impl Shared {
         if let Err(error) = self.notes.begin(slot, job, pos) {
             self.fail(format!("the note of what was begun could not be written: {error}"));
         }
-        let since = self.started.elapsed().as_millis() as u64;
-        self.begun_at[slot].store(since.max(1), Ordering::Relaxed);
+        *self.begun(slot) = Some(Begun { job, pos, since: Instant::now() });
+    }
+
+    fn begun(&self, slot: usize) -> std::sync::MutexGuard<'_, Option<Begun>> {
+        self.begun[slot].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// An analysis cannot be ended from outside. One that has taken too long is treated as one that ends the process:
     /// its item is then run alone, and quarantined when it does so again.
     pub fn end_if_an_item_hangs(&self) {
-        let now = self.started.elapsed();
-        for begun_at in self.begun_at.iter().map(|at| at.load(Ordering::Relaxed)).filter(|at| *at != 0) {
-            let taken = now.saturating_sub(Duration::from_millis(begun_at));
-            if taken > self.settings.max_item_time {
+        for slot in 0..self.begun.len() {
+            let Some(Begun { job, pos, since }) = *self.begun(slot) else { continue };
+            if since.elapsed() > self.settings.max_item_time {
                 error!(
-                    "an item has been in analysis for {} s (max_item_seconds): the process ends, and its next start runs it alone",
-                    taken.as_secs()
+                    "job {job}: its item at position {pos} has been in analysis for {} s (max_item_seconds): the process ends, and its next start runs it alone",
+                    since.elapsed().as_secs()
                 );
                 std::process::exit(1);
             }
@@ -151,7 +161,7 @@ impl Shared {
 
     /// Worker `slot` has no item in analysis: its last one is not suspect any more.
     pub fn nothing_begun(&self, slot: usize) {
-        self.begun_at[slot].store(0, Ordering::Relaxed);
+        *self.begun(slot) = None;
         if let Err(error) = self.notes.end(slot) {
             self.fail(format!("the note of what was begun could not be written: {error}"));
         }

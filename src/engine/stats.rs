@@ -139,7 +139,8 @@ mod tests {
     use crate::store::{Deed, Done, Key, LeaseId, Source};
 
     fn outcome(job: JobId, tasks: usize, weight_each: i64) -> LeaseOutcome {
-        let done = Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, finding: Finding::Gone };
+        let done =
+            Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, uncharged: 0, finding: Finding::Gone };
         LeaseOutcome {
             lease: LeaseId { job, source: Source::Chunk(0), epoch: 1, lease: 1 },
             weight_each,

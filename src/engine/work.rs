@@ -98,7 +98,7 @@ fn analyse_lease(
                 true => Finding::Elsewhere,
                 false => attempt(shared, slot, &work.rules, rules, item, read.as_ref())?,
             };
-            lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
+            lease.done.push(done(item, finding));
             if lease.since.elapsed() >= PIECE {
                 shared.nothing_begun(slot);
                 let _ = outcomes.send(lease.piece(false));
@@ -120,9 +120,13 @@ fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<
             Ok(undo) => Finding::TakeBack(undo),
             Err(damage) => failed(Failure::Permanent(damage), item, shared.now()),
         };
-        lease.done.push(Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, finding });
+        lease.done.push(done(item, finding));
     }
     Ok(())
+}
+
+fn done(item: &LeasedItem, finding: Finding) -> Done {
+    Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, uncharged: item.uncharged, finding }
 }
 
 fn attempt(

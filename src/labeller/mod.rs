@@ -1,5 +1,7 @@
 //! What finds topics in an item. Labellers know neither the store nor the queue.
 
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod phrases;
 
 use crate::model::{Detection, Document, Failure, TopicSet};

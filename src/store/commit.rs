@@ -63,6 +63,8 @@ pub struct Done {
     pub key: Key,
     /// This one included.
     pub attempts: u32,
+    /// Of those, the ones that are not charged.
+    pub uncharged: u32,
     pub finding: Finding,
 }
 

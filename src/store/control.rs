@@ -105,24 +105,42 @@ impl Tx<'_> {
             Some(bytes) => Recent::from_bytes(&bytes),
             None => Recent::after(before - endings.len() as i64),
         };
-        let mut trips = false;
+        let mut tripped = None;
         for &error in endings {
-            trips |= recent.push(error);
+            if recent.push(error) && tripped.is_none() {
+                tripped = Some((recent.errors(), recent.len()));
+            }
         }
         self.prepare_cached("UPDATE job SET recent = ?2 WHERE id = ?1")?.execute(params![id, recent.bytes()])?;
         let job = job_row(self, id)?;
-        if !trips || !matches!(job.state, JobState::Running | JobState::Paused) {
+        let Some((errors, of)) = tripped.filter(|_| matches!(job.state, JobState::Running | JobState::Paused)) else {
+            return Ok(false);
+        };
+        if self.only_retries_are_left(&job)? {
             return Ok(false);
         }
-        let why = format!(
-            "most of it went wrong: {} of the last {} tasks were errors; items.csv has the reasons",
-            recent.errors(),
-            recent.len()
-        );
+        let why =
+            format!("most of it went wrong: {errors} of the last {of} tasks were errors; items.csv has the reasons");
         self.prepare_cached("UPDATE job SET error = ?2 WHERE id = ?1")?.execute(params![id, why])?;
         self.tell(format!("job {id}: {why}"));
         self.call_off(&Job { error: Some(why), ..job }, JobState::Failed, now)?;
         Ok(true)
+    }
+
+    /// Every item was tried, and of the whole job no more than half went wrong. What ends last then are the retries of
+    /// those that had failed before: they say nothing about the job.
+    fn only_retries_are_left(&self, job: &Job) -> Result<bool> {
+        let Counts { done, failed, quarantined, .. } = job.counts;
+        if (job.errors + quarantined) * 2 > done + failed + quarantined {
+            return Ok(false);
+        }
+        let untried: bool = self
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM chunk WHERE job = ?1 AND state = 'open')
+                   OR EXISTS (SELECT 1 FROM chunk WHERE job = ?1 AND state = 'leased')",
+            )?
+            .query_row([job.id], |row| row.get(0))?;
+        Ok(!untried)
     }
 }
 

@@ -52,6 +52,8 @@ pub struct LeasedItem {
     pub key: Key,
     /// Attempts before this one.
     pub attempts: u32,
+    /// Of those, the ones that are not charged: the process died with others in flight.
+    pub uncharged: u32,
     /// It has a task row of its own by now and is passed over.
     pub elsewhere: bool,
 }
@@ -94,19 +96,35 @@ fn runnable_from(row: &Row<'_>) -> Result<Runnable> {
 }
 
 impl Store {
-    /// Jobs of a lane that have something to lease; at most `limit` of the live lane, oldest first.
-    pub fn runnable(&self, lane: Lane, limit: usize) -> Result<Vec<Runnable>> {
-        let sql = match lane {
-            Lane::Live => format!(
-                "SELECT {RUNNABLE} FROM job WHERE state IN ('queued', 'running') AND lane = 'live' AND pending > 0
-                 ORDER BY id LIMIT ?"
-            ),
-            Lane::Bulk => {
-                format!("SELECT {RUNNABLE} FROM job WHERE state = 'running' AND lane = 'bulk' ORDER BY id LIMIT ?")
-            }
-        };
+    /// Bulk jobs that run, oldest first, at most `limit`.
+    pub fn runnable_bulk(&self, limit: usize) -> Result<Vec<Runnable>> {
+        let sql = format!("SELECT {RUNNABLE} FROM job WHERE state = 'running' AND lane = 'bulk' ORDER BY id LIMIT ?");
         self.read(|connection| {
             connection.prepare_cached(&sql)?.query_and_then([limit as i64], runnable_from)?.collect()
+        })
+    }
+
+    /// Live jobs with something to lease now, oldest first, at most `limit`; and when the next of the others is due.
+    pub fn runnable_live(&self, limit: usize, now: Millis) -> Result<(Vec<Runnable>, Option<Millis>)> {
+        let sql = format!(
+            "SELECT {RUNNABLE} FROM job WHERE state IN ('queued', 'running') AND lane = 'live' AND pending > 0
+             ORDER BY id"
+        );
+        self.read(|connection| {
+            let (mut ready, mut next) = (Vec::new(), None::<Millis>);
+            for job in connection.prepare_cached(&sql)?.query_and_then([], runnable_from)? {
+                let job = job?;
+                // Those that wait, however many they are, hide nobody.
+                if job.waits(now) {
+                    next = [next, job.due].into_iter().flatten().min();
+                } else {
+                    ready.push(job);
+                    if ready.len() == limit {
+                        break;
+                    }
+                }
+            }
+            Ok((ready, next))
         })
     }
 
@@ -221,11 +239,11 @@ fn lease_tasks(tx: &Tx<'_>, job: JobId, positions: &[i64], epoch: i64, lease: i6
         let item = tx
             .prepare_cached(
                 "UPDATE task SET state = 'running', epoch = ?3, lease = ?4 WHERE job = ?1 AND pos = ?2
-                 RETURNING item, asked, attempts",
+                 RETURNING item, asked, attempts, uncharged",
             )?
             .query_row(params![job, pos, epoch, lease], |row| {
                 let key = Key { item: row.get(0)?, asked: row.get(1)? };
-                Ok(LeasedItem { pos, key, attempts: row.get(2)?, elsewhere: false })
+                Ok(LeasedItem { pos, key, attempts: row.get(2)?, uncharged: row.get(3)?, elsewhere: false })
             })?;
         items.push(item);
     }
@@ -260,7 +278,7 @@ fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
     for (offset, key) in (0..).zip(unpack_keys(&keys)?).skip(done as usize).take(ask.items) {
         let pos = first + offset;
         let elsewhere = any_own_rows && own_row(pos)?;
-        items.push(LeasedItem { pos, key, attempts: 0, elsewhere });
+        items.push(LeasedItem { pos, key, attempts: 0, uncharged: 0, elsewhere });
     }
     tx.prepare_cached(
         "UPDATE chunk SET state = 'leased', leased = ?3, epoch = ?4, lease = ?5 WHERE job = ?1 AND no = ?2",

@@ -51,8 +51,9 @@ impl Store {
                 "UPDATE job SET pending = pending + running, running = 0 WHERE finished_at IS NULL AND running > 0",
                 [],
             )?;
-            if let [alone] = in_flight[..] {
-                recovered.quarantined = usize::from(count_death(tx, alone, max_attempts, now)?);
+            match in_flight[..] {
+                [alone] => recovered.quarantined = usize::from(count_death(tx, alone, max_attempts, now)?),
+                _ => in_flight.iter().try_for_each(|begun| let_off(tx, begun))?,
             }
             for job in tx.open_ids()? {
                 tx.settle_job(job, now)?;
@@ -89,6 +90,13 @@ fn make_suspect(tx: &Tx<'_>, begun: &Begun, now: Millis) -> Result<bool> {
     )?
     .execute(params![job, pos, key.item, key.asked, now])?;
     Ok(tx.changes() == 1)
+}
+
+/// One of several that were in flight is not charged: nobody knows whose fault it was.
+fn let_off(tx: &Tx<'_>, begun: &Begun) -> Result<()> {
+    tx.prepare_cached("UPDATE task SET uncharged = uncharged + 1 WHERE job = ? AND pos = ?")?
+        .execute([begun.job, begun.pos])?;
+    Ok(())
 }
 
 /// Charges the death to the one item that was in flight. True when that was once too often.

@@ -1,4 +1,5 @@
 //! The real binary on a data directory, and a caller of its HTTP API, as any user has them.
+#![allow(dead_code)] // Each test binary uses a part of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -42,13 +43,18 @@ pub struct Process {
 impl Process {
     /// Starts it on `dir/data`, with its log beside it; it is not ready yet.
     pub fn start(dir: &Path) -> Process {
+        Process::start_with(dir, &[])
+    }
+
+    pub fn start_with(dir: &Path, flags: &[&str]) -> Process {
         let (data_dir, log, notices) = (dir.join("data"), dir.join("log"), dir.join("notices"));
         let _ = fs::remove_file(&notices);
         let ear = UnixDatagram::bind(&notices).unwrap();
-        ear.set_read_timeout(Some(PATIENCE)).unwrap();
+        ear.set_read_timeout(Some(LOOK)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_relabeld"))
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--data-dir"])
             .arg(&data_dir)
+            .args(flags)
             .env("NOTIFY_SOCKET", &notices)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -67,24 +73,45 @@ impl Process {
 
     /// Waits until it serves.
     pub fn ready(&self) -> Caller {
-        self.hear("READY=1");
+        self.ready_or_ended().unwrap_or_else(|| panic!("it ended instead of serving: {:?}", self.ended()))
+    }
+
+    /// Waits until it serves. None where it ended before.
+    pub fn ready_or_ended(&self) -> Option<Caller> {
         let text = |name| fs::read_to_string(self.data_dir.join(name)).unwrap();
-        Caller { address: text("address"), token: text("token").trim().to_owned() }
+        self.hears("READY=1").then(|| Caller { address: text("address"), token: text("token").trim().to_owned() })
     }
 
     /// Waits until it tells systemd so.
     pub fn hear(&self, notice: &str) {
+        assert!(self.hears(notice), "it ended without {notice}: {:?}", self.ended());
+    }
+
+    /// Waits until it tells systemd so. False where it ended before.
+    fn hears(&self, notice: &str) -> bool {
         let mut buffer = [0; 512];
-        loop {
-            let n = self.ear.recv(&mut buffer).unwrap_or_else(|error| panic!("{notice} never came: {error}"));
-            if String::from_utf8_lossy(&buffer[..n]).lines().any(|line| line == notice) {
-                return;
+        until_some(notice, || {
+            // Looked at first: whatever it said before its end is there to be heard then.
+            let ended = self.ended().is_some();
+            match self.ear.recv(&mut buffer) {
+                Ok(n) => String::from_utf8_lossy(&buffer[..n]).lines().any(|line| line == notice).then_some(true),
+                Err(_) => ended.then_some(false),
             }
-        }
+        })
     }
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// How many items are being analysed: the slots of the file `begun` that name one.
+    pub fn in_analysis(&self) -> usize {
+        let bytes = fs::read(self.data_dir.join("begun")).unwrap_or_default();
+        bytes.chunks_exact(24).filter(|slot| slot.iter().any(|byte| *byte != 0)).count()
     }
 
     /// SIGKILL. One that is dead already is fine.
@@ -158,6 +185,13 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The rows of an NDJSON export.
+    #[track_caller]
+    pub fn rows(&self) -> Vec<Value> {
+        let row = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.body.lines().map(row).collect()
+    }
+
     #[track_caller]
     pub fn ok(self) -> Answer {
         assert!((200..300).contains(&self.status), "{self:?}");
@@ -217,8 +251,7 @@ impl Caller {
     /// The rows of an NDJSON export.
     #[track_caller]
     pub fn rows(&self, path: &str) -> Vec<Value> {
-        let body = self.call("GET", path, "").body;
-        body.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{path}: {e}: {line}"))).collect()
+        self.call("GET", path, "").rows()
     }
 }
 

@@ -152,10 +152,10 @@ fn a_single_job_goes_to_the_live_lane_with_its_one_item() {
     let job = publish_single(&desk.store, Note, "n", Some(4)).unwrap();
     assert_eq!((job.kind, job.lane, job.counts.total, job.counts.pending), (JobKind::Single, Lane::Live, Some(1), 1));
     assert_eq!(desk.tasks(job.id)[0].version, Some(4));
-    assert_eq!(desk.store.runnable(Lane::Live, 9).unwrap().len(), 1);
+    assert_eq!(desk.store.runnable_live(9, NOW).unwrap().0.len(), 1);
     desk.finish(&desk.lease(job.id, 9));
     assert_eq!((desk.job(job.id).state, desk.tasks(job.id)[0].outcome), (JobState::Completed, Some(Outcome::Changed)));
-    assert_eq!(desk.store.runnable(Lane::Live, 9).unwrap(), []);
+    assert_eq!(desk.store.runnable_live(9, NOW).unwrap(), (vec![], None));
 
     let asked = |kind, id, version| publish_single(&desk.store, kind, id, version);
     assert!(matches!(asked(Note, "n", Some(3)), Err(Error::StaleVersion(_))));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relabeld::job::{JobState, Lane, TaskState};
+use relabeld::job::{JobState, TaskState};
 use relabeld::store::{Committed, Error, Finding, Source};
 
 use crate::common::NOW;
@@ -180,8 +180,8 @@ fn a_clock_that_was_set_back_puts_nothing_off() {
     let hour = 3_600_000;
     desk.commit(desk.outcome(&desk.lease(job, 1), 1, true, |_| transient(NOW + 60_000)));
     assert!(desk.lease_at(job, 1, NOW).is_none(), "its time has not come");
-    assert!(desk.store.runnable(Lane::Bulk, 9).unwrap()[0].waits(NOW));
-    assert!(!desk.store.runnable(Lane::Bulk, 9).unwrap()[0].waits(NOW - hour));
+    assert!(desk.store.runnable_bulk(9).unwrap()[0].waits(NOW));
+    assert!(!desk.store.runnable_bulk(9).unwrap()[0].waits(NOW - hour));
     desk.finish(&desk.lease_at(job, 1, NOW - hour).unwrap());
     assert_eq!(desk.job(job).state, JobState::Completed);
     desk.check();
@@ -219,6 +219,23 @@ fn after_a_death_only_what_was_being_analysed_is_suspect_and_runs_alone() {
     assert_eq!((ended.state, ended.counts.done, ended.labels.added), (JobState::Completed, 8, 8));
     assert_eq!(desk.store.changes_after(0, 100).unwrap().len(), 8);
     assert_eq!(desk.tasks(job).iter().map(|task| task.attempts).collect::<Vec<_>>(), [1, 1, 2, 1, 1, 2, 1, 1]);
+    desk.check();
+}
+
+#[test]
+fn who_was_beside_a_death_keeps_all_his_attempts() {
+    let desk = Desk::with_items(2);
+    let job = desk.planned();
+    desk.lease(job, 2);
+    desk.die(&[(job, 0), (job, 1)]);
+    // The attempts that died are counted, and not charged: as many are left as anybody has.
+    for attempt in 1..=crate::ATTEMPTS {
+        let alone = if attempt == 1 { desk.suspect().unwrap() } else { desk.lease(job, 1) };
+        assert_eq!((alone.items[0].pos, alone.items[0].attempts), (0, attempt));
+        let committed = desk.commit(desk.outcome(&alone, 1, true, |_| transient(NOW)));
+        assert_eq!(committed.failed, u64::from(attempt == crate::ATTEMPTS), "attempt {attempt}");
+    }
+    assert_eq!(desk.tasks(job)[0].attempts, crate::ATTEMPTS + 1);
     desk.check();
 }
 

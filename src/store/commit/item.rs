@@ -34,7 +34,7 @@ impl Commit<'_> {
             Finding::Elsewhere => Ok(Ending::Elsewhere),
             Finding::Failed { failure: Failure::Permanent(error), .. } => Ok(Ending::Error(error.clone())),
             Finding::Failed { failure: Failure::Transient(error), not_before } => {
-                if done.attempts >= self.max_attempts {
+                if done.attempts.saturating_sub(done.uncharged) >= self.max_attempts {
                     return Ok(Ending::Error(error.clone()));
                 }
                 Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
