@@ -123,7 +123,8 @@ CREATE INDEX change_by_item ON change (item);
 
 -- What a dry run would have changed: as `change`, and never part of the feed.
 CREATE TABLE dry_change (
-  no    INTEGER PRIMARY KEY,
+  -- AUTOINCREMENT: results keep the number of a row that went with its item, so no other may get it.
+  no    INTEGER PRIMARY KEY AUTOINCREMENT,
   item  INTEGER NOT NULL REFERENCES item (no),
   job   INTEGER NOT NULL,
   at    INTEGER NOT NULL,

@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Refuses where a program in a dry run's scope has other rules by now.
-    fn must_read_alike(&self, dry: &Job) -> Result<()> {
+    pub(super) fn must_read_alike(&self, dry: &Job) -> Result<()> {
         let Some(revision) = dry.revision else { return Ok(()) };
         self.read(|connection| {
             let named = {

@@ -105,12 +105,14 @@ impl Planning<'_> {
         let whole = next.is_none();
         let cursor = next.unwrap_or(self.end);
         let planned = self.store.write(move |tx| {
-            let (state, chunks, planned): (String, i64, i64) = tx
+            let found: Option<(String, i64, i64)> = tx
                 .prepare_cached("SELECT state, chunks, planned FROM job WHERE id = ?")?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            if state != JobState::Planning.as_str() {
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            // It may have been cancelled, deleted and removed since it was taken up.
+            let Some((_, chunks, planned)) = found.filter(|(state, ..)| state == JobState::Planning.as_str()) else {
                 return Ok(Planned::Stopped);
-            }
+            };
             tx.put_chunks(id, chunks, planned, &list)?;
             tx.prepare_cached(
                 "UPDATE job SET plan_at = ?2, plan_item = ?3, planned = planned + ?4, chunks = chunks + ?5,
@@ -152,9 +154,10 @@ impl Planning<'_> {
 
 /// The list of a job is whole.
 fn begin_running(tx: &Tx<'_>, id: JobId, now: Millis) -> Result<Planned> {
-    let state = job_row(tx, id)?.state;
-    if state != JobState::Planning {
-        return Ok(Planned::Stopped);
+    match job_row(tx, id) {
+        Ok(job) if job.state == JobState::Planning => {}
+        Ok(_) | Err(Error::NotFound(_)) => return Ok(Planned::Stopped),
+        Err(error) => return Err(error),
     }
     tx.set_state(id, JobState::Planning, JobState::Running)?;
     tx.settle_job(id, now)?;

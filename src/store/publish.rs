@@ -212,11 +212,19 @@ impl Store {
             return Err(cannot(&draft, Action::Publish));
         }
         let (mut filter, mut range) = (draft.filter.clone(), None);
-        if draft.kind == JobKind::Range {
+        // The list of a draft that applies a dry run is frozen, of whatever kind it is.
+        if draft.kind == JobKind::Range && draft.counts.total.is_none() {
             if let Some((from, until)) = span {
                 (filter.from, filter.until) = (Some(from), Some(until));
             }
             range = self.prepare_range(&filter, draft.split, limit, true)?;
+        }
+        for id in self.group(id)? {
+            // A draft with a revision applies a dry run: its rules may have changed since it was made.
+            let draft = self.job(id)?;
+            if draft.state == JobState::Draft && draft.revision.is_some() {
+                self.must_read_alike(&draft)?;
+            }
         }
         self.write(move |tx| {
             let draft = job_row(tx, id)?;

@@ -15,6 +15,10 @@ impl Commit<'_> {
                  WHERE job = ? AND state = 'running' AND epoch = ? AND lease = ?",
             )?
             .execute(params![job, epoch, lease])? as i64;
+        if given_back == 0 {
+            // It came late, or had nothing left: the job may have ended, and be gone by now.
+            return Ok(());
+        }
         let ledger = self.ledgers.entry(job).or_default();
         ledger.pending += given_back;
         ledger.running -= given_back;
