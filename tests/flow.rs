@@ -11,7 +11,7 @@ use common::{House, NOW, by_phrases, conversation, publish_single, wish};
 use relabeld::job::{Filter, Job, JobId, JobState, TaskState};
 use relabeld::model::Failure;
 use relabeld::model::Kind::Conversation;
-use relabeld::store::{Durability, NewJob, Store};
+use relabeld::store::{Durability, NewJob, Steering, Store};
 
 const TOPICS: &str = r#"{"topics":[{"id":"a","name":"A","programs":["p","q","r"],"phrases":["alpha"]}]}"#;
 
@@ -185,6 +185,27 @@ fn cancel_works_at_the_border_of_an_item() {
     assert_eq!((ended.state, ended.counts.done, ended.counts.cancelled), (JobState::Cancelled, 4, 16));
     assert_eq!(states(&house, &ended), [(TaskState::Done, 4), (TaskState::Cancelled, 16)].into());
     assert_each_once(&seen, 4);
+    house.check();
+}
+
+#[test]
+fn a_job_that_is_slowed_stops_at_the_border_of_an_item() {
+    let gate = Gate::closed_for(&["p001"]);
+    let (labeller, seen) = counting(&gate);
+    let house = House::with(1, labeller);
+    house.apply(TOPICS);
+    house.import(&items("p", 20));
+    let job = house.publish(of("p"));
+    gate.arrival();
+    let speed = |speed| Steering { max_per_second: Some(speed), ..Steering::default() };
+    house.engine.steer(job, speed(Some(0.001))).unwrap();
+    gate.let_one_go();
+    // What was leased at the old speed goes back; at the new one the next goes at once, and then none for long.
+    house.wait_for(job, |job| job.counts.done == 3 && job.counts.running == 0);
+    house.check();
+    house.engine.steer(job, speed(None)).unwrap();
+    assert_eq!(house.ended(job).counts.done, 20);
+    assert_each_once(&seen, 20);
     house.check();
 }
 

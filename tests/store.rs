@@ -1,16 +1,30 @@
 //! Every verb of the store, on a real file.
 
+#[path = "store/actions.rs"]
+mod actions;
+#[path = "store/again.rs"]
+mod again;
+#[path = "store/apply.rs"]
+mod apply;
 #[path = "store/catalogue.rs"]
 mod catalogue;
 #[path = "store/check.rs"]
 mod check;
 mod common;
+#[path = "store/counts.rs"]
+mod counts;
+#[path = "store/deletion.rs"]
+mod deletion;
+#[path = "store/drafts.rs"]
+mod drafts;
 #[path = "store/import.rs"]
 mod import;
 #[path = "store/jobs.rs"]
 mod jobs;
 #[path = "store/leases.rs"]
 mod leases;
+#[path = "store/prune.rs"]
+mod prune;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,8 +35,8 @@ use relabeld::job::{Filter, Job, JobId, TaskState};
 use relabeld::label::{Evidence, Place, Scope};
 use relabeld::model::Failure;
 use relabeld::store::{
-    Ask, Begun, Committed, Deed, Done, Durability, Finding, ImportOutcome, LeaseOutcome, Leased, LeasedItem, Planned,
-    Recovered, Store, TaskRow,
+    Again, AgainWish, Ask, Begun, Committed, Deed, Done, Durability, Error, Finding, ImportOutcome, LeaseOutcome,
+    Leased, LeasedItem, Planned, Published, Recovered, Store, TaskRow,
 };
 
 pub const ATTEMPTS: u32 = 3;
@@ -157,6 +171,31 @@ impl Desk {
         self.commit(self.outcome(leased, usize::MAX, true, |item| self.found(item)))
     }
 
+    /// Plans a job, and runs it to its end.
+    pub fn run(&self, id: JobId) -> Job {
+        self.plan();
+        while let Some(leased) = self.lease_at(id, 256, NOW) {
+            match self.job(id).reverts {
+                Some(of) => drop(self.take_back(&leased, of)),
+                None => drop(self.finish(&leased)),
+            }
+        }
+        let job = self.job(id);
+        assert!(job.state.ended(), "{job:?}");
+        job
+    }
+
+    /// All of a lease of a job that takes `of` back.
+    pub fn take_back(&self, leased: &Leased, of: JobId) -> Committed {
+        let undo = |item: &LeasedItem| self.store.undos(of, &[item.key]).unwrap().remove(0).unwrap();
+        self.commit(self.outcome(leased, usize::MAX, true, |item| Finding::TakeBack(undo(item))))
+    }
+
+    /// Makes a job of another one.
+    pub fn again(&self, job: JobId, again: Again) -> Result<Published, Error> {
+        self.store.publish_again(job, again_wish(again), NOW)
+    }
+
     /// Topic `a` on the item's first block.
     pub fn found(&self, item: &LeasedItem) -> Finding {
         let read = self.store.read_items(&[item.key.item], 1 << 20, false).unwrap().remove(0);
@@ -196,6 +235,19 @@ impl Desk {
     /// The database file as another program would open it.
     pub fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.dir.path().join("relabeld.db")).unwrap()
+    }
+}
+
+pub fn again_wish(again: Again) -> AgainWish {
+    AgainWish {
+        again,
+        name: None,
+        description: None,
+        priority: None,
+        max_per_second: None,
+        dry_run: false,
+        publish: true,
+        created_by: "test".into(),
     }
 }
 

@@ -32,12 +32,17 @@ fn prune_all(shared: &Shared, wake: &Receiver<()>) -> Result<()> {
         let now = shared.now();
         shared.store.prune(now - shared.settings.retention, now)
     };
-    let mut pruned = false;
-    while step(shared, wake, prune)? {
-        pruned = true;
+    loop {
+        let mut pruned = false;
+        while step(shared, wake, prune)? {
+            pruned = true;
+        }
+        if !pruned {
+            return Ok(());
+        }
+        // While space was given back, somebody may have asked for more to be pruned.
+        while step(shared, wake, || shared.store.give_back())? {}
     }
-    while pruned && step(shared, wake, || shared.store.give_back())? {}
-    Ok(())
 }
 
 /// One step, and the rest after it. False when there was nothing to do, or the daemon stops.
@@ -47,7 +52,9 @@ fn step(shared: &Shared, wake: &Receiver<()>, act: impl Fn() -> Result<bool>) ->
     }
     let begun = Instant::now();
     let more = act()?;
-    // Somebody who wakes this loop wants it to go on.
-    let _ = wake.recv_timeout(if more { begun.elapsed() * REST } else { Duration::ZERO });
+    if more {
+        // Who wakes this loop wants it to go on. After the last step a wake-up is left for the next round.
+        let _ = wake.recv_timeout(begun.elapsed() * REST);
+    }
     Ok(more)
 }

@@ -122,17 +122,21 @@ impl Query {
     }
 
     /// All parameters as the fields of a JSON body, for bodies that are no JSON.
-    pub fn into_fields(self) -> serde_json::Map<String, Value> {
-        let field = |(name, text): (String, String)| {
+    pub fn into_fields(self) -> Result<serde_json::Map<String, Value>, Problem> {
+        let mut fields = serde_json::Map::new();
+        for (name, text) in self.left {
             let value = match name.as_str() {
                 "name" | "description" => Value::from(text),
                 "programs" => text.split(',').map(str::trim).collect(),
                 // A number, true or false; else a word.
                 _ => serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text)),
             };
-            (name, value)
-        };
-        self.left.into_iter().map(field).collect()
+            if fields.contains_key(&name) {
+                return Err(Problem::invalid(format!("{name}: given twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(fields)
     }
 
     /// Nothing may be left.

@@ -78,6 +78,7 @@ impl Tx<'_> {
 
     /// What was not begun of a job is cancelled, and the job ends when nothing of it is in flight.
     fn call_off(&self, job: &Job, to: JobState, now: Millis) -> Result<()> {
+        self.withdraw_application(job)?;
         if job.counts.total.is_none() {
             // Its list was not whole yet: what there is of it is its list.
             self.prepare_cached("UPDATE job SET total = planned, cancelled = planned WHERE id = ?")?
@@ -89,6 +90,15 @@ impl Tx<'_> {
             return self.set_state(job.id, job.state, JobState::Cancelling);
         }
         self.end_job(job, to, now)
+    }
+
+    /// A draft that was to apply a dry run comes to nothing: the dry run can be applied by another.
+    fn withdraw_application(&self, draft: &Job) -> Result<()> {
+        if draft.published_at.is_none() {
+            self.prepare_cached("UPDATE job SET applied_by = NULL WHERE id = ?1 AND applied_by = ?2")?
+                .execute(params![draft.parent, draft.id])?;
+        }
+        Ok(())
     }
 
     /// Notes how tasks of a job ended (true: an error), and ends the job when most of the last ones went wrong. True
@@ -207,6 +217,7 @@ impl Store {
                         "job {id} is being taken back by job {revert}: wait for its end"
                     )));
                 }
+                tx.withdraw_application(&job)?;
                 tx.prepare_cached("UPDATE job SET deleted = 1, request_key = NULL, request_hash = NULL WHERE id = ?")?
                     .execute([id])?;
             }
@@ -224,10 +235,9 @@ impl Store {
         self.write(move |tx| {
             let group = group_of(tx, id)?.into_iter().map(|id| job_row(tx, id)).collect::<Result<Vec<_>>>()?;
             let open: Vec<&Job> = group.iter().filter(|job| !job.state.ended()).collect();
-            // Where the leader has ended, the others say whether it may be done; they may be ending already.
-            let asked = open.first().copied().unwrap_or(&group[0]);
-            if action.in_state(asked.state) == Allowed::No {
-                return Err(cannot(asked, action));
+            // One that allows it is enough: others of a group may have ended, or be ending.
+            if open.iter().all(|job| action.in_state(job.state) == Allowed::No) {
+                return Err(cannot(open.first().copied().unwrap_or(&group[0]), action));
             }
             let may = |job: &&Job| action.in_state(job.state) == Allowed::Yes;
             open.into_iter().filter(may).try_for_each(|job| steer(tx, job))?;

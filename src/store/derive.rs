@@ -196,7 +196,8 @@ fn make(tx: &Tx<'_>, parent: JobId, list: Option<&Frozen>, wish: &AgainWish, now
         Again::Apply => (parent.kind, parent.reverts),
     };
     if let Some(reverts) = reverts.filter(|&reverts| reverts != parent.id) {
-        must_have_history(&job_row(tx, reverts)?)?;
+        let gone = |_| Error::HistoryPruned(format!("job {reverts}, which this takes back, was deleted"));
+        must_have_history(&job_row(tx, reverts).map_err(gone)?)?;
     }
     let applies = wish.again == Again::Apply;
     let lane = if applies { parent.lane } else { Lane::Bulk };

@@ -1,17 +1,23 @@
 //! The daemon over HTTP: the real binary, asked as its users ask it, as mistakes ask it, and as those who mean harm do.
 
 mod access;
+mod again;
 mod bad_input;
 mod browser;
 mod catalogue;
 #[path = "../common/daemon.rs"]
 mod daemon;
+mod deletion;
+mod drafts;
 mod genesys;
 mod guide;
 mod hostile;
 mod items;
 mod jobs;
+mod lists;
+mod repeated;
 mod start;
+mod steering;
 
 use daemon::Daemon;
 use serde_json::{Value, json};

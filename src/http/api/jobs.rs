@@ -120,7 +120,7 @@ fn body_from(asked: &mut Asked<'_>, bytes: &[u8]) -> Result<(Fields, Option<Vec<
             return Ok((body.fields.into(), body.ids));
         }
     };
-    let mut fields = std::mem::take(&mut asked.query).into_fields();
+    let mut fields = std::mem::take(&mut asked.query).into_fields()?;
     fields.entry("kind").or_insert_with(|| "list".into());
     Ok((fields.into(), Some(ids.map_err(Problem::invalid)?)))
 }
