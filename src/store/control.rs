@@ -144,13 +144,14 @@ impl Tx<'_> {
         if (job.errors + quarantined) * 2 > done + failed + quarantined {
             return Ok(false);
         }
-        let untried: bool = self
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM chunk WHERE job = ?1 AND state = 'open')
-                   OR EXISTS (SELECT 1 FROM chunk WHERE job = ?1 AND state = 'leased')",
-            )?
-            .query_row([job.id], |row| row.get(0))?;
-        Ok(!untried)
+        let mut retried = 0;
+        for sql in [
+            "SELECT count(*) FROM task WHERE job = ? AND state = 'pending' AND attempts > 0",
+            "SELECT count(*) FROM task WHERE job = ? AND state = 'running' AND attempts > 0",
+        ] {
+            retried += self.prepare_cached(sql)?.query_row([job.id], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(retried == job.counts.pending + job.counts.running)
     }
 }
 
