@@ -60,6 +60,10 @@ pub fn rewrite(head: &[u8], via: Via) -> Result<Head, Malformed> {
             continue;
         }
         hosts += usize::from(name.eq_ignore_ascii_case(b"host"));
+        // With its letters made alike below, two keys would be one, and a request would be answered with another's job.
+        if name.eq_ignore_ascii_case(b"idempotency-key") && !value.is_ascii() {
+            return Err("the Idempotency-Key holds more than ASCII");
+        }
         bytes.extend_from_slice(name);
         bytes.extend_from_slice(b": ");
         // tiny_http hangs up on anything but ASCII, and a cookie of some other program on this
