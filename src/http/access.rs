@@ -3,6 +3,7 @@
 //! Two kinds of stranger are meant: another user of this machine, whom the tokens stop, and a web page open in the
 //! user's own browser, which the `Host` check (DNS rebinding) and the `Origin` check (forged requests) stop.
 
+mod kept;
 mod names;
 mod shelf;
 #[cfg(test)]
@@ -15,6 +16,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use self::names::Names;
 pub use self::names::listening_refused;
 use self::shelf::Shelf;
@@ -24,9 +27,11 @@ use crate::model::Millis;
 const MINUTE: Millis = 60_000;
 const HOUR: Millis = 60 * MINUTE;
 const SESSION_LIFE: Millis = 7 * 24 * HOUR;
+/// How much of a session's use a restart may forget.
+const KEPT_EVERY: Millis = 10 * MINUTE;
 
 /// What a caller may do; each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Right {
     /// What is open to all: liveness, readiness, a one-time login.
     Nothing,
@@ -34,6 +39,18 @@ pub enum Right {
     /// Everything that changes nothing.
     Read,
     All,
+}
+
+impl Right {
+    /// As in `caller.may` of the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Right::Nothing => "nothing",
+            Right::Metrics => "metrics",
+            Right::Read => "read",
+            Right::All => "all",
+        }
+    }
 }
 
 /// The three tokens: the name of its file, and what it may.
@@ -134,6 +151,8 @@ struct Inside {
     /// One-time login codes; the right of the session to come.
     logins: Shelf<Right>,
     sessions: Shelf<Right>,
+    /// When the sessions were last put on the disk.
+    kept_at: Millis,
     /// Links that work without a header; the path of each.
     tickets: Shelf<String>,
 }
@@ -153,10 +172,14 @@ impl Access {
             return Err(AccessError::OpenDirectory { path: data_dir.to_path_buf(), mode });
         }
         let [all, read, metrics] = TOKENS.map(|(name, _)| load_or_make(&data_dir.join(name)));
+        let tokens = [all?, read?, metrics?];
+        let mut sessions = Shelf::new(256, 12 * HOUR, SESSION_LIFE);
+        kept::load(data_dir, &tokens, &mut sessions);
         let inside = Inside {
-            tokens: [all?, read?, metrics?],
+            tokens,
             logins: Shelf::new(16, 10 * MINUTE, 10 * MINUTE),
-            sessions: Shelf::new(256, 12 * HOUR, SESSION_LIFE),
+            sessions,
+            kept_at: Millis::MIN,
             tickets: Shelf::new(1024, 10 * MINUTE, 10 * MINUTE),
         };
         Ok(Access { data_dir: data_dir.to_path_buf(), names, port, inside: Mutex::new(inside) })
@@ -220,6 +243,9 @@ impl Access {
         let mut values = self.session_cookies(cookies);
         let session = values.find_map(|value| inside.sessions.find(value, now));
         let (may, token) = session.ok_or_else(|| unauthorized(WAY_IN))?;
+        if now.saturating_sub(inside.kept_at) > KEPT_EVERY {
+            self.keep(&mut inside, now);
+        }
         let caller = Caller { name: "page", may, token };
         match asking.origin {
             Some(origin) if self.names.serve_origin(origin) => Ok(caller),
@@ -244,7 +270,14 @@ impl Access {
         inside.logins.drop_those_of(index);
         inside.sessions.drop_those_of(index);
         inside.tickets.drop_those_of(index);
+        let now = inside.kept_at;
+        self.keep(&mut inside, now);
         Ok(fresh)
+    }
+
+    fn keep(&self, inside: &mut Inside, now: Millis) {
+        inside.kept_at = now;
+        kept::save(&self.data_dir, &inside.tokens, &inside.sessions);
     }
 
     /// A one-time code for [`Access::login`], good for 10 minutes, with at most the right of whoever asks. The route
@@ -258,7 +291,11 @@ impl Access {
         let mut inside = self.inside();
         match inside.logins.take(code, now) {
             // A token for /metrics alone opens no page.
-            Some((may, token)) if may >= Right::Read => inside.sessions.put(may, token, now).map(Some),
+            Some((may, token)) if may >= Right::Read => {
+                let session = inside.sessions.put(may, token, now)?;
+                self.keep(&mut inside, now);
+                Ok(Some(session))
+            }
             _ => Ok(None),
         }
     }
@@ -273,6 +310,7 @@ impl Access {
         for value in self.session_cookies(cookie.unwrap_or_default()) {
             inside.sessions.take(value, now);
         }
+        self.keep(&mut inside, now);
         self.cookie("", 0)
     }
 

@@ -211,6 +211,11 @@ impl From<Problem> for Boxed {
     }
 }
 
+/// A refusal told as a page.
+pub fn page_refused(status: u16, headers: Vec<(&'static str, String)>, content_type: &str, page: String) -> Boxed {
+    text(status, headers, content_type, page)
+}
+
 /// A problem as a foreign API words it; what HTTP says of it stays.
 pub fn refuse_in(words: &Value, problem: Problem) -> Boxed {
     refuse(problem.status, problem.allow, "application/json", words)

@@ -215,6 +215,10 @@ impl Behind {
                 let words = genesys::error(&problem, bears_token(&request));
                 request.respond(answer::refuse_in(&words, problem))
             }
+            Err(problem) if page::tells(&problem, path_of(request.url()), header_of(&request, "Accept")) => {
+                let page = page::refused(&problem, path_of(request.url()));
+                request.respond(page)
+            }
             Err(problem) => request.respond(tiny_http::Response::from(problem)),
         };
         if let Err(error) = responded {
@@ -227,10 +231,7 @@ impl Behind {
         let method = request.method().to_string();
         let url = request.url().to_owned();
         let (path, query) = url.split_once('?').unwrap_or((&url, ""));
-        let header = |name: &'static str| {
-            let found = request.headers().iter().find(|header| header.field.equiv(name));
-            found.map(|header| header.value.as_str().to_owned())
-        };
+        let header = |name: &'static str| header_of(request, name).map(str::to_owned);
         let (host, origin) = (header("Host"), header("Origin"));
         let (authorization, cookie) = (header("Authorization"), header("Cookie"));
         let (if_match, content_encoding) = (header("If-Match"), header("Content-Encoding"));
@@ -281,10 +282,13 @@ impl Behind {
     }
 }
 
+fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
+}
+
 /// Whether any token came with the request, good or not.
 fn bears_token(request: &Request) -> bool {
-    let authorization = request.headers().iter().find(|header| header.field.equiv("Authorization"));
-    authorization.is_some_and(|header| header.value.as_str().split_whitespace().nth(1).is_some())
+    header_of(request, "Authorization").is_some_and(|value| value.split_whitespace().nth(1).is_some())
 }
 
 /// A path fit for the log: a login's code is not.

@@ -58,10 +58,10 @@ const ROUTES: &[Route] = routes! {
     read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*/interactions" => genesys::interactions,
     read GET "/healthz" => status::healthz,
     read GET "/readyz" => status::readyz,
+    read GET "/login/page.css" => page::style,
     read GET "/login/*" => status::enter,
     read GET "/" => page::page,
-    read GET "/page.js" => page::script,
-    read GET "/page.css" => page::style,
+    read GET "/page/*" => page::file,
 };
 
 /// The route of a call, and the parts of its path that stand for something.

@@ -72,7 +72,10 @@ impl Daemon {
         let stderr = dir.with_extension("stderr");
         let address = dir.join("address");
         let _ = fs::remove_file(&address);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir).args(flags);
+        command.args(["serve", "--data-dir"]).arg(dir).args(flags);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command.stderr(File::create(&stderr).unwrap()).spawn().unwrap();
         let address = await_some("the file `address`", || {
             if let Some(status) = child.try_wait().unwrap() {

@@ -21,7 +21,7 @@ fn changes(daemon: &Daemon) -> Vec<Ask> {
 }
 
 fn reads(daemon: &Daemon) -> Vec<Ask> {
-    let gets = ["/api/v1/status", "/api/v1/jobs", "/api/v1/items/note/n-1", "/api/v1/labels.csv", "/", "/page.js"];
+    let gets = ["/api/v1/status", "/api/v1/jobs", "/api/v1/items/note/n-1", "/api/v1/labels.csv", "/", "/page/main.js"];
     let mut reads: Vec<Ask> = gets.iter().map(|target| daemon.ask_openly("GET", target)).collect();
     reads.push(daemon.ask_openly("POST", "/api/v1/count").json(&json!({})));
     reads.push(daemon.ask_openly("POST", "/api/v1/catalogue/test").json(&json!({"phrase": "money back"})));

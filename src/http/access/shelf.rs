@@ -1,4 +1,4 @@
-//! Codes, sessions and tickets: short-lived secrets that a restart forgets.
+//! Codes, sessions and tickets: short-lived secrets. A restart forgets all but the sessions, which `kept` puts back.
 
 use super::AccessError;
 use super::tokens::{random, same};
@@ -12,12 +12,12 @@ pub(super) struct Shelf<T> {
     life: Millis,
 }
 
-struct Held<T> {
-    secret: String,
-    made: Millis,
-    used: Millis,
-    token: usize,
-    what: T,
+pub(super) struct Held<T> {
+    pub(super) secret: String,
+    pub(super) made: Millis,
+    pub(super) used: Millis,
+    pub(super) token: usize,
+    pub(super) what: T,
 }
 
 impl<T: Clone> Shelf<T> {
@@ -36,6 +36,14 @@ impl<T: Clone> Shelf<T> {
         }
         self.held.push(Held { secret: secret.clone(), made: now, used: now, token, what });
         Ok(secret)
+    }
+
+    pub(super) fn put_back(&mut self, held: Held<T>) {
+        self.held.push(held);
+    }
+
+    pub(super) fn held(&self) -> impl Iterator<Item = &Held<T>> {
+        self.held.iter()
     }
 
     /// What the secret opens, and the token behind it.

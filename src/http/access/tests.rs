@@ -369,3 +369,35 @@ fn beyond_loopback_it_listens_only_under_a_name() {
     assert!(Access::open(Path::new("/"), 1, vec!["a b".to_owned()], None).is_err());
     assert!(Access::open(Path::new("/"), 1, vec![], Some("relabeld.example")).is_err());
 }
+
+#[test]
+fn a_restart_signs_nobody_out_who_was_in() {
+    let bench = bench();
+    let restarted = |bench: &Bench| Access::open(bench.dir.path(), 8707, vec![], None).unwrap();
+    let reads =
+        |access: &Access, cookie: &str| access.check(&Asking { cookie: Some(cookie), ..GET }, NOW).map(|c| c.may);
+    let (all, read) =
+        (bench.session(&bench.caller("token"), Right::All), bench.session(&bench.caller("token.read"), Right::All));
+    let file = bench.dir.path().join("sessions");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let after = restarted(&bench);
+    assert_eq!((reads(&after, &all), reads(&after, &read)), (Ok(Right::All), Ok(Right::Read)));
+
+    // What was ended stays ended.
+    after.logout(Some(&all), NOW);
+    let after = restarted(&bench);
+    assert!(reads(&after, &all).is_err() && reads(&after, &read).is_ok());
+
+    // A token that was replaced while the daemon was down takes its sessions with it.
+    fs::remove_file(bench.dir.path().join("token.read")).unwrap();
+    assert!(reads(&restarted(&bench), &read).is_err());
+
+    // A file that others may have read, or that is no list, is left aside.
+    let read = bench_with(&[], None);
+    let cookie = read.session(&read.caller("token"), Right::All);
+    let file = read.dir.path().join("sessions");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    assert!(reads(&restarted(&read), &cookie).is_err());
+    fs::write(&file, "[{").unwrap();
+    assert!(reads(&restarted(&read), &cookie).is_err());
+}

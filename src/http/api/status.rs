@@ -18,6 +18,7 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let totals = context.engine.totals();
     Ok(Answer::json(json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "caller": {"name": asked.caller.name, "may": asked.caller.may.as_str()},
         "address": context.address,
         "uptime_seconds": context.engine.uptime().as_secs(),
         "state": if context.engine.stopping() { "stopping" } else { "running" },

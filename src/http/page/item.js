@@ -1,0 +1,129 @@
+// One item: its text with the found phrases, its labels, and people's marks.
+
+import { announce, ask, fill, h, number, time, words } from "./dom.js";
+import { Refused, get, maySteer, path, send } from "./net.js";
+
+export const title = ([, id]) => (id ? `Item ${id}` : "Items");
+
+/// The text with the spans marked. They are code points of it, half-open, and may overlap.
+export function highlighted(text, spans) {
+  const points = Array.from(text);
+  const borders = [...new Set([0, points.length, ...spans.flatMap((span) => [span.start, span.end])])]
+    .filter((at) => at >= 0 && at <= points.length).sort((a, b) => a - b);
+  return borders.slice(0, -1).map((from, i) => {
+    const until = borders[i + 1];
+    const here = spans.filter((span) => span.start <= from && span.end >= until);
+    const part = points.slice(from, until).join("");
+    return here.length ? h("mark", { title: here.map((span) => span.title).join(", ") }, part) : part;
+  });
+}
+
+/// A note's blocks: its paragraphs, divided by lines of nothing but white space (src/lines/item.rs has the same).
+export function paragraphs(text) {
+  const blocks = [];
+  let lines = [];
+  for (const line of [...text.split("\n"), ""]) {
+    if (line.trim()) lines.push(line);
+    else if (lines.length) {
+      blocks.push(lines.join("\n").trim());
+      lines = [];
+    }
+  }
+  return blocks.length ? blocks : [""];
+}
+
+const transcripts = (item) => item.transcripts ?? [{ id: "note", blocks: paragraphs(item.text).map((text) => ({ text })) }];
+
+const at = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
+
+function find(root) {
+  const kind = h("select", { id: "kind", name: "kind" }, h("option", { value: "conversation" }, "conversation"), h("option", { value: "note" }, "note"));
+  const id = h("input", { id: "item-id", name: "id", required: true, autocomplete: "off" });
+  const go = (event) => {
+    event.preventDefault();
+    location.hash = `#/item/${kind.value}/${encodeURIComponent(id.value)}`;
+  };
+  root.append(h("h1", {}, "Items"), h("form", { class: "card row bottom", onsubmit: go },
+    h("div", { class: "field" }, h("label", { for: "kind" }, "Kind"), kind),
+    h("div", { class: "field grow" }, h("label", { for: "item-id" }, "Id"), id),
+    h("button", { type: "submit", class: "primary" }, "Show")));
+}
+
+export async function show({ root, parts: [kind, id], signal }) {
+  if (!id) return find(root);
+  const where = path("api", "v1", "items", kind, id);
+  const head = h("div", { class: "head" }, h("h1", {}, `${kind} ${id}`));
+  const actions = h("span", { class: "tags" });
+  head.append(actions);
+  const about = h("p", { class: "muted" });
+  const text = h("div", {}, h("p", { class: "muted" }, "loading…"));
+  root.append(h("p", { class: "crumb" }, h("a", { href: "#/item" }, "Items")), head, about, text);
+  let names = new Map();
+  const nameOf = (topic) => names.get(topic) ?? topic;
+
+  const mark = async (transcript, block, topic, word) => {
+    try {
+      draw(await send("PUT", `${where}/marks`, { marks: [{ transcript, block, topic, mark: word }] }, signal));
+      announce(word ? `Marked: ${words(word)} ${nameOf(topic)}.` : `The mark on ${nameOf(topic)} is withdrawn.`);
+    } catch (error) {
+      if (!signal.aborted) announce(error.message);
+    }
+  };
+
+  function labelled(transcript, block, topic, label, marked) {
+    const press = (word, says) => h("button", { type: "button", class: "small quiet", "aria-label": `${says}: ${nameOf(topic)}`, onclick: () => mark(transcript, block, topic, word) }, says);
+    const why = label?.phrase ? `“${label.phrase}” · ${number(label.score)}` : label?.source === "human" ? "by a person" : "";
+    return h("li", { class: marked?.mark === "is_not" ? "label not" : "label", "data-key": topic },
+      h("strong", {}, nameOf(topic)), " ",
+      marked && h("span", { class: `pill ${marked.mark === "is" ? "good" : "bad"}` }, `marked: ${words(marked.mark)}`), " ",
+      h("span", { class: "muted" }, why), label?.job && h("a", { class: "muted", href: `#/jobs/${label.job}` }, ` job ${label.job}`),
+      maySteer() && h("span", { class: "marks" },
+        marked?.mark !== "is" && press("is", "is"), marked?.mark !== "is_not" && press("is_not", "is not"), marked && press(null, "withdraw")));
+  }
+
+  function block(transcript, number_, { speaker, text: said, at_ms: ms }, item) {
+    const here = (row) => row.transcript === transcript && row.block === number_;
+    const labels = item.labels.filter(here);
+    const marks = item.marks.filter(here);
+    const topics = [...new Set([...labels, ...marks].map((row) => row.topic))];
+    const spans = labels.filter((label) => label.start !== null).map((label) => ({ ...label, title: nameOf(label.topic) }));
+    const choice = h("select", { "aria-label": `Another topic for block ${number_}`, onchange: (event) => {
+      const topic = event.target.value;
+      if (topic) mark(transcript, number_, topic, "is");
+    } }, h("option", { value: "" }, "mark a topic…"), [...names].filter(([topic]) => !topics.includes(topic)).map(([topic, name]) => h("option", { value: topic }, name)));
+    return h("li", { class: `block ${speaker === "agent" ? "agent" : ""}`, "data-key": `${transcript}/${number_}` },
+      h("p", { class: "speaker muted" }, speaker ?? `paragraph ${number_ + 1}`, ms !== undefined && ` · ${at(ms)}`),
+      h("p", { class: "text" }, said ? highlighted(said, spans) : h("span", { class: "muted" }, "(empty)")),
+      topics.length > 0 && h("ul", { class: "labels", "aria-label": "Labels" },
+        topics.map((topic) => labelled(transcript, number_, topic, labels.find((row) => row.topic === topic), marks.find((row) => row.topic === topic)))),
+      maySteer() && names.size > 0 && h("div", { class: "add" }, choice));
+  }
+
+  function draw(item) {
+    fill(about, [[item.media, item.version !== undefined && `version ${item.version}`].filter(Boolean).map((word) => `${word} · `),
+      time(item.started_at ?? item.created_at), ` UTC · programs ${item.programs.join(", ") || "default"} · ${number(item.labels.length)} labels`]);
+    fill(text, transcripts(item).map(({ id: transcript, blocks, program, language }) => h("section", { class: "card", "data-key": transcript, "aria-label": `Transcript ${transcript}` },
+      h("h2", {}, `Transcript ${transcript}`, h("span", { class: "muted" }, [program, language].filter(Boolean).map((word) => ` · ${word}`).join(""))),
+      h("ol", { class: "blocks" }, blocks.map((each, i) => block(transcript, i, each, item))))));
+  }
+
+  try {
+    const [item, catalogue] = await Promise.all([get(where, signal), get("/api/v1/catalogue", signal)]);
+    names = new Map(catalogue.topics.map((topic) => [topic.id, topic.name ?? topic.id]));
+    draw(item);
+    const key = kind.startsWith("note") ? { kind: "note", id, version: item.version } : { kind: "conversation", id };
+    const reread = () => ask({
+      title: "Read this item again?",
+      says: "A job of this one item goes ahead of everything else: its text is read by the rules of now, and its labels written. Marks stay.",
+      choices: [{ word: "dry", label: "Dry run of it" }, { word: "yes", label: "Read again", kind: "primary" }],
+      act: async (word) => {
+        const job = await send("POST", "/api/v1/jobs", { kind: "single", ids: [key], dry_run: word === "dry" });
+        location.hash = `#/jobs/${job.id}`;
+      },
+    });
+    if (maySteer()) actions.append(h("button", { type: "button", onclick: reread }, "Read again"));
+  } catch (error) {
+    if (signal.aborted) return;
+    fill(text, [h("p", { class: "error" }, error instanceof Refused && error.status === 404 ? "There is no such item." : error.message)]);
+  }
+}

@@ -1,0 +1,121 @@
+// One job: how far it is, what came of it, and what may be done to it.
+
+import { outcomes, progress, rates, throughput } from "./chart.js";
+import { capital, clock, count, fill, h, number, time, words } from "./dom.js";
+import { items, diff, topics } from "./findings.js";
+import { badge, labels, nameOf, pace, reach } from "./jobs.js";
+import { Refused, get, jobPath, maySteer, poll } from "./net.js";
+import { buttons } from "./steps.js";
+import { record, samplesOf, tally } from "./watch.js";
+
+export const title = ([id]) => `Job ${id}`;
+
+const fact = (name, value) => value !== null && value !== undefined && value !== "" && h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
+function facts(job) {
+  const { filter } = job;
+  const link = (id) => id && h("a", { href: `#/jobs/${id}` }, `job ${id}`);
+  const list = (of, all) => (of.length ? of.map(words).join(", ") : all);
+  const ranged = filter.from || filter.until;
+  return [
+    fact("Items", ranged ? `${clock(filter.from)} to ${clock(filter.until)} UTC` : "named one by one"),
+    fact("Types", list(filter.types, "conversations and notes")),
+    fact("Media", list(filter.media, "any")),
+    fact("Programs", list(filter.programs, "all of each item")),
+    filter.languages && fact("Languages", list(filter.languages, "any")),
+    fact("Rules", job.catalogue_revision !== null && `revision ${job.catalogue_revision}`),
+    fact("Only what lags behind", filter.stale_only ? "yes" : "no"),
+    fact("Keeps labels where nothing is found", filter.keep_when_empty ? "yes" : "no"),
+    fact("Made of", link(job.parent_job)),
+    fact("Applied by", link(job.applied_by)),
+    job.jobs && fact("Its group", job.jobs.map((id) => [link(id), " "])),
+    fact("Priority", job.lane === "live" ? "ahead of all (live)" : number(job.priority)),
+    fact("Speed limit", job.max_per_second === null ? "none" : `${number(job.max_per_second)} items/s`),
+    fact("Made", [time(job.created_at), ` by ${job.created_by}`]),
+    job.started_at && fact("Started", time(job.started_at)),
+    job.finished_at && fact("Ended", time(job.finished_at)),
+    fact("About", job.description),
+  ];
+}
+
+function tallies(name, counts, kind, choose) {
+  const entries = Object.entries(counts);
+  if (!entries.length) return null;
+  return h("div", { "data-key": name }, h("h3", {}, name), h("ul", { class: "chips" }, entries.map(([word, n]) => h("li", { "data-key": word },
+    h("button", { type: "button", class: "chip", title: "Show these items", onclick: () => choose(kind, word) },
+      h("strong", {}, number(n)), ` ${words(word)}`)))));
+}
+
+const FILES = [
+  ["items.csv", "Items (CSV)", "items.csv"],
+  ["labels.csv?change=all&before=true", "Label changes (CSV)", "labels.csv"],
+  ["topics.csv", "Topics (CSV)", "topics.csv"],
+  ["items.ndjson", "Items (NDJSON)", "items.ndjson"],
+  ["labels.ndjson?change=all&before=true", "Label changes (NDJSON)", "labels.ndjson"],
+];
+
+export function show({ root, parts: [id], signal }) {
+  const head = h("div", { class: "head" }, h("h1", {}, `Job ${id}`));
+  const actions = h("div", { class: "row actions", role: "group", "aria-label": "What can be done" });
+  const now = h("section", { class: "card", "aria-label": "Progress" });
+  const charts = h("div", { class: "card charts" });
+  const came = h("section", { class: "card", "aria-label": "What came of its items" });
+  const about = h("section", { class: "card", "aria-label": "What it was asked" });
+  const files = h("section", { class: "card", "aria-label": "Downloads" });
+  const found = { topics: topics(id, signal), items: items(id, signal), diff: diff(id, signal) };
+  const said = h("p", { class: "visually-hidden", role: "status" });
+  root.append(h("p", { class: "crumb" }, h("a", { href: "#/jobs" }, "Jobs")), head, said, actions, now, charts,
+    came, found.topics.node, found.items.node, found.diff.node, h("div", { class: "two" }, about, files));
+
+  let last = null;
+  const draw = (job) => {
+    const done = tally(job);
+    const { total } = job.counts;
+    fill(head, [h("h1", { tabindex: "-1" }, h("span", { class: "muted" }, `#${job.id} `), nameOf(job)),
+      h("span", { class: "tags" }, badge(job), job.dry_run && h("span", { class: "pill outline" }, "dry run: no label written"))]);
+    if (last && last.state !== job.state) said.textContent = `Job ${id} is ${words(job.state)}.`;
+    fill(actions, maySteer() ? buttons(job, look) : []);
+    fill(now, [
+      h("div", { class: "far big" }, progress(done, total, reach(job)),
+        h("span", {}, h("strong", {}, capital(reach(job)))), h("span", { class: "muted" }, pace(job)), labels(job)),
+      job.error && h("p", { class: "error" }, job.error),
+      job.dry_run && job.finished_at && !job.applied_by && job.state.startsWith("completed") && h("p", { class: "hint" },
+        maySteer() ? "Nothing was written. Read the differences below; “Apply” does just that." : "Nothing was written."),
+    ]);
+    const samples = samplesOf(job.id);
+    const why = job.finished_at ? "The job had ended before this page looked." : "Measured while this page is open.";
+    const across = charts.clientWidth - 42;
+    const wide = across > 800 ? (across - 24) / 2 : across;
+    charts.hidden = Boolean(job.finished_at) && samples.length < 3;
+    fill(charts, [throughput(rates(samples), why, wide, 10), outcomes(samples, total, why, wide)]);
+    const chips = [tallies("Outcomes", job.outcomes, "outcome", found.items.choose), tallies("Reasons of failure", job.reasons, "reason", found.items.choose)];
+    came.hidden = !chips.some(Boolean);
+    fill(came, [h("h2", {}, "What came of its items"), h("div", { class: "two" }, chips)]);
+    fill(about, [h("h2", {}, "What it was asked"), h("dl", { class: "facts" }, facts(job))]);
+    const gone = job.pruned_at || total === null;
+    files.hidden = Boolean(gone);
+    fill(files, [h("h2", {}, "Downloads"), h("ul", { class: "files" }, FILES.map(([file, name, as]) =>
+      h("li", {}, h("a", { href: jobPath(id) + "/" + file, download: `job-${id}-${as}` }, name)))),
+      h("p", { class: "hint" }, `${count(total ?? 0, "item")}; a list of items can be published again.`)]);
+    for (const part of Object.values(found)) part.follow(job);
+    last = job;
+  };
+  const look = async () => {
+    try {
+      const job = await get(jobPath(id), signal);
+      record(job);
+      draw(job);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 404) throw error;
+      fill(head, [h("h1", {}, `Job ${id}`)]);
+      for (const node of [actions, charts, came, about, files]) fill(node, []);
+      fill(now, [h("p", {}, "There is no such job; it may have been deleted.")]);
+    }
+  };
+  // One that has ended stays as it is, but for a name or an apply.
+  let turn = 0;
+  poll(signal, 1000, async () => {
+    turn += 1;
+    if (!last?.finished_at || turn % 5 === 0) await look();
+  });
+}

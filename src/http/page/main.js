@@ -1,0 +1,102 @@
+// Which view is open, how the daemon fares, and whether it answers.
+
+import * as catalogue from "./catalogue.js";
+import { fill, h, place, words } from "./dom.js";
+import * as item from "./item.js";
+import * as job from "./job.js";
+import * as jobs from "./jobs.js";
+import { get, knowCaller, line, poll, send, state } from "./net.js";
+import * as phrase from "./phrase.js";
+import * as publish from "./publish.js";
+import { look } from "./watch.js";
+
+const VIEWS = { jobs, job, publish, catalogue, item, phrase };
+let leave = new AbortController();
+
+/// `#/item/note/a%2Fb?x=1` is the view item, its parts and its query.
+function asked() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...parts] = path.split("/").map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  });
+  const view = name === "jobs" && parts[0] ? "job" : name || "jobs";
+  return { name: VIEWS[view] ? view : "jobs", parts: parts.filter(Boolean), query: new URLSearchParams(query) };
+}
+
+function open(first) {
+  leave.abort();
+  leave = new AbortController();
+  const { name, parts, query } = asked();
+  const view = VIEWS[name];
+  const root = h("div", { class: `view view-${name}` });
+  place("main").replaceChildren(root);
+  view.show({ root, parts, query, signal: leave.signal });
+  document.title = `${view.title(parts)} · relabeld`;
+  for (const link of place("views").children) {
+    const here = link.getAttribute("href") === `#/${name === "job" ? "jobs" : name}`;
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const heading = root.querySelector("h1");
+  if (!heading || first) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+function showLine() {
+  const banner = place("banner");
+  document.documentElement.dataset.may = state.may ?? "";
+  if (state.signedOut) {
+    banner.textContent = "Your session has ended. Run “relabeld login” on the daemon’s machine and open the link it prints.";
+  } else if (state.since) {
+    banner.textContent = `No answer from the daemon since ${state.since}. What you see is what it said last; trying again every second.`;
+  }
+  banner.hidden = !(state.signedOut || state.since);
+  if (!banner.hidden) fill(place("health"), ["no answer"]);
+  if (!banner.hidden) place("health").className = "pill bad";
+  fill(place("caller"), [state.may === "read" ? h("span", { class: "pill" }, "looking only") : ""]);
+}
+
+function showHealth(status) {
+  const state = status.held ? `held: ${words(status.held)}` : status.state;
+  fill(place("health"), [state]);
+  place("health").className = `pill ${status.held ? "bad" : status.state === "running" ? "good" : "warn"}`;
+}
+
+async function start() {
+  const forever = new AbortController().signal;
+  line.addEventListener("change", showLine);
+  // Which buttons there are depends on who looks, so the first view waits for that.
+  let opened = false;
+  const begin = () => {
+    if (opened) return;
+    opened = true;
+    open(true);
+    addEventListener("hashchange", () => location.hash !== "#main" && open(false));
+  };
+  poll(forever, 1000, async () => {
+    const before = state.may;
+    const status = await get("/api/v1/status");
+    knowCaller(status.caller);
+    showHealth(status);
+    look.status(status);
+    begin();
+    if (before && before !== state.may) open(true);
+  });
+  poll(forever, 1000, async () => look.jobs((await get("/api/v1/jobs?limit=50"))));
+}
+
+place("sign-out").onclick = async () => {
+  await send("POST", "/api/v1/logout").catch(() => {});
+  location.replace("/");
+};
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault();
+  place("main").focus();
+};
+start();

@@ -1,0 +1,148 @@
+// The form that publishes a job: it counts what it selects while one types.
+
+import { announce, ask, complain, count, field, fill, h, number, tick, words } from "./dom.js";
+import { Lost, Refused, get, maySteer, rested, send } from "./net.js";
+import { seen } from "./watch.js";
+
+export const title = () => "Publish a job";
+
+const group = (name, legend, ticks, hint) => h("fieldset", { class: name === "programs" ? "wide" : "", id: `field-${name}`, "data-name": name, "aria-describedby": `field-${name}-error` },
+  h("legend", {}, legend), h("div", { class: "ticks" }, ticks), hint && h("p", { class: "hint" }, hint),
+  h("p", { class: "error", id: `field-${name}-error`, hidden: true }));
+
+const chosen = (form, name) => [...form.querySelectorAll(`[data-name="${name}"] input:checked`)].map((input) => input.value);
+
+/// What the form asks for; what it leaves open is left out.
+function wish(form) {
+  const { from, until, stale_only: stale, keep_when_empty: keep } = form.elements;
+  const body = { from: from.value.trim(), until: until.value.trim() };
+  for (const name of ["types", "media", "programs"]) body[name] = chosen(form, name);
+  for (const [name, value] of Object.entries(body)) if (value.length === 0) delete body[name];
+  if (stale.checked) body.stale_only = true;
+  if (!keep.checked) body.keep_when_empty = false;
+  return body;
+}
+
+function whole(form) {
+  const { name, priority, max_per_second: speed, split } = form.elements;
+  const body = wish(form);
+  if (name.value.trim()) body.name = name.value.trim();
+  if (priority.value !== "") body.priority = Number(priority.value);
+  if (speed.value !== "") body.max_per_second = Number(speed.value);
+  if (split.checked) body.split = true;
+  return body;
+}
+
+const split = (counts) => Object.entries(counts).map(([word, n]) => h("li", {}, h("strong", {}, number(n)), ` ${words(word)}`));
+
+function counted(answer) {
+  const part = (name, counts) => Object.keys(counts).length > 0 && h("div", {}, h("h3", {}, name), h("ul", { class: "chips" }, split(counts)));
+  return [part("By kind", answer.by_kind), part("By media", answer.by_media), part("By program", answer.by_program)];
+}
+
+export function show({ root, query, signal }) {
+  if (!maySteer()) {
+    root.append(h("h1", {}, "Publish a job"), h("p", {}, "This session may only look."));
+    return;
+  }
+  const total = h("p", { class: "total", role: "status", id: "count" }, "counting…");
+  const parts = h("div", { class: "parts" });
+  const says = h("p", { class: "hint" });
+  const programs = group("programs", "Programs", [], "None ticked: all of each item.");
+  const media = group("media", "Media", [], "None ticked: any, and notes.");
+  const given = (name) => query.get(name) ?? "";
+
+  const form = h("form", { class: "publish", novalidate: true },
+    h("div", { class: "card fields" },
+      h("h2", { class: "wide" }, "Which items"),
+      field("From", h("input", { name: "from", value: given("from") || "30d", autocomplete: "off" }), { hint: "A date, a time, or a span back from now: 30d, 6mo." }),
+      field("Until", h("input", { name: "until", value: given("until"), autocomplete: "off" }), { hint: "Empty: now." }),
+      group("types", "Types", ["conversations", "notes"].map((word) => tick(words(word), { value: word })), "None ticked: both."),
+      media, programs,
+      h("div", { class: "field wide" },
+        tick("Only items that lag behind the present rules", { name: "stale_only", checked: given("stale_only") === "true" }),
+        tick("Keep the labels of a block on which nothing is found", { name: "keep_when_empty", checked: given("keep_when_empty") !== "false" }))),
+    h("div", { class: "card fields" },
+      h("h2", { class: "wide" }, "How"),
+      field("Name", h("input", { name: "name", value: given("name"), autocomplete: "off" }), { hint: "For people; it may stay empty." }),
+      field("Priority", h("input", { name: "priority", type: "number", min: 1, max: 100, placeholder: "50" }), { hint: "1 to 100; more is sooner." }),
+      field("Speed limit", h("input", { name: "max_per_second", type: "number", min: 0, step: "any", placeholder: "none" }), { hint: "Items a second." }),
+      h("div", { class: "field wide" }, tick("Make several jobs where there are too many items for one", { name: "split" }))),
+    h("div", { class: "card sticky" },
+      total, parts, says,
+      h("p", { class: "error all", role: "alert", hidden: true }),
+      h("div", { class: "row" },
+        h("button", { type: "submit", class: "primary", value: "dry" }, "Dry run first"),
+        h("button", { type: "submit", value: "publish" }, "Publish…"),
+        h("button", { type: "submit", class: "quiet", value: "draft" }, "Save as a draft"))));
+  root.append(h("h1", {}, "Publish a job"), h("p", { class: "muted" },
+    "A job reads the items that it selects by the rules of now. A dry run shows all that would change, and writes no label."), form);
+
+  let selected = null;
+  const recount = rested(signal, async (leave) => {
+    try {
+      const answer = await send("POST", "/api/v1/count", wish(form), leave);
+      complain(form, null);
+      selected = answer.total;
+      fill(total, [h("strong", {}, number(answer.total)), ` ${answer.total === 1 ? "item" : "items"} selected`]);
+      fill(parts, counted(answer));
+      fill(says, [answer.total ? "" : "Nothing is selected: such a job ends at once."]);
+    } catch (error) {
+      if (leave.aborted) return;
+      selected = null;
+      fill(total, ["cannot count this"]);
+      fill(parts, []);
+      if (error instanceof Refused || error instanceof Lost) complain(form, error);
+    }
+  });
+  form.oninput = () => {
+    total.classList.add("old");
+    recount();
+  };
+  new MutationObserver(() => total.classList.remove("old")).observe(total, { childList: true, subtree: true, characterData: true });
+
+  const publish = async (more) => {
+    const job = await send("POST", "/api/v1/jobs", { ...whole(form), ...more });
+    const verb = more.publish === false ? "saved as a draft" : more.dry_run ? "published as a dry run" : "published";
+    announce(job.jobs ? `Jobs ${job.jobs.join(", ")} are ${verb}.` : `Job ${job.id} is ${verb}.`);
+    location.hash = `#/jobs/${job.id}`;
+  };
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const word = event.submitter?.value ?? "dry";
+    complain(form, null);
+    if (word === "publish") {
+      const many = selected === null ? "The items that it selects" : count(selected, "item");
+      ask({
+        title: "Publish this job?",
+        says: `${many} will be read by the rules of revision ${seen.status?.catalogue_revision ?? "now"}, and labels written. It can be paused, cancelled, and when it has ended reverted.`,
+        choices: [{ word: "publish", label: "Publish", kind: "primary" }],
+        act: () => publish({}),
+      });
+      return;
+    }
+    try {
+      await publish(word === "dry" ? { dry_run: true } : { publish: false });
+    } catch (error) {
+      complain(form, error);
+      form.querySelector("[aria-invalid]")?.focus();
+    }
+  };
+
+  const offer = (fieldset, name, choices) => {
+    const wanted = query.getAll(name);
+    fieldset.hidden = choices.length === 0;
+    fill(fieldset.querySelector(".ticks"), choices.map(([value, label]) => tick(label, { value, checked: wanted.includes(value) })));
+  };
+  offer(media, "media", []);
+  offer(programs, "programs", query.getAll("programs").map((id) => [id, id]));
+  (async () => {
+    // All that there is to choose from.
+    const all = await send("POST", "/api/v1/count", { from: "1970-01-01" }, signal);
+    offer(media, "media", Object.keys(all.by_media).map((word) => [word, words(word)]));
+    const { programs: known } = await get("/api/v1/catalogue", signal);
+    const names = new Map(known.map((program) => [program.id, program.name]));
+    const ids = new Set([...Object.keys(all.by_program), ...query.getAll("programs")]);
+    offer(programs, "programs", [...ids].map((id) => [id, names.get(id) ?? id]));
+  })().catch(() => {}).finally(recount);
+}
