@@ -76,7 +76,7 @@ export function bytes(n) {
 }
 
 export function duration(seconds) {
-  if (seconds < 9.95) return `${seconds.toLocaleString("en", { maximumFractionDigits: 1 })} s`;
+  if (seconds < 9.95 && seconds > 0) return `${seconds.toLocaleString("en", { maximumFractionDigits: 1 })} s`;
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 ? ` ${s % 60} s` : ""}`;
@@ -89,6 +89,13 @@ export const rate = (n) => `${n.toLocaleString("en", { maximumFractionDigits: n 
 /// A time as the daemon says it, in UTC, to the second.
 export const clock = (at) => (at ? at.replace("T", " ").slice(0, 19) : "–");
 export const time = (at) => (at ? h("time", { datetime: at, title: `${at} (UTC)` }, clock(at)) : "–");
+
+/// How long since, for those who have not the date in mind; the time itself is behind it.
+export function since(at) {
+  const seconds = (Date.now() - Date.parse(at)) / 1000;
+  const said = seconds < 5 ? "just now" : `${duration(seconds < 60 ? seconds : Math.floor(seconds / 60) * 60)} ago`;
+  return h("time", { datetime: at, title: `${at} (UTC)` }, seconds < 6 * 3600 ? said : clock(at).slice(0, 16));
+}
 
 let silence;
 /// Said at the edge of the page, and by screen readers.

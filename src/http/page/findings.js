@@ -3,7 +3,7 @@
 
 import { bars } from "./chart.js";
 import { count, fill, h, number, words } from "./dom.js";
-import { Lost, Refused, jobPath, rows } from "./net.js";
+import { Lost, Refused, get, jobPath, rows } from "./net.js";
 
 const ITEMS = 50;
 const CHANGES = 200;
@@ -14,6 +14,16 @@ const scroll = (label, table) => h("div", { class: "scroll tall", tabindex: "0",
 const table = (label, heads, lines) => scroll(label, h("table", {},
   h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
   h("tbody", {}, lines.map((line) => h("tr", {}, line.map((cell) => h("td", {}, cell)))))));
+
+/// The names of a revision's topics; they never change.
+const named = new Map();
+async function namesOf(revision, signal) {
+  if (!named.has(revision)) {
+    const { topics } = await get(`/api/v1/catalogue${revision ? `?revision=${revision}` : ""}`, signal);
+    named.set(revision, new Map(topics.map((topic) => [topic.id, topic.name ?? topic.id])));
+  }
+  return named.get(revision);
+}
 
 const broke = (error) => (error instanceof Lost || error instanceof Refused ? h("p", { class: "error" }, error.message) : null);
 
@@ -38,7 +48,9 @@ export function topics(id, signal) {
     if (mark === read || !(added || removed || updated) || job.pruned_at || !job.finished_at) return;
     read = mark;
     const lines = [];
+    let names;
     try {
+      names = await namesOf(job.catalogue_revision, signal);
       await first(jobPath(id, "topics.ndjson"), signal, 500, () => true, (row) => lines.push(row));
     } catch (error) {
       read = "";
@@ -46,7 +58,7 @@ export function topics(id, signal) {
     }
     lines.sort((a, b) => b.added + b.removed + b.updated - (a.added + a.removed + a.updated));
     node.hidden = lines.length === 0;
-    fill(node, [h("h2", {}, "Topics"), bars(lines.slice(0, 30)),
+    fill(node, [h("h2", {}, "Topics"), bars(lines.slice(0, 30).map((line) => ({ ...line, topic: names.get(line.topic) ?? line.topic }))),
       lines.length > 30 && h("p", { class: "hint" }, `The ${number(30)} with the most changes of ${number(lines.length)}; topics.csv has all.`)]);
   };
   return { node, follow };
@@ -106,14 +118,16 @@ export function diff(id, signal) {
   const node = h("section", { class: "card", "aria-label": "Differences", hidden: true });
   let read = false;
   const evidence = (phrase, score) => (phrase ? `“${phrase}” ${number(score)}` : "–");
-  const see = async () => {
+  const see = async (revision) => {
     const found = [];
+    const names = await namesOf(revision, signal);
     const more = await first(jobPath(id, "labels.ndjson") + "?change=all&before=true", signal, CHANGES, () => true, (row) => found.push(row));
     const sign = { added: "+", removed: "−", updated: "±" };
-    fill(node, [h("h2", {}, "Differences"), table("Differences", ["Change", "Topic", "Item", "Block", "Before", "After"],
+    fill(node, [h("h2", {}, "Differences"), table("Differences, row by row", ["Change", "Topic", "Item", "Block", "Before", "After"],
       found.map((row) => [
-        h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`), row.topic, itemLink(row),
-        `${row.transcript} · ${number(row.block)}`, evidence(row.old_phrase, row.old_score), evidence(row.phrase, row.score),
+        h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`), names.get(row.topic) ?? row.topic, itemLink(row),
+        `${row.transcript} · ${number(row.block)}`, evidence(row.old_phrase, row.old_score),
+        row.change === "removed" ? "–" : evidence(row.phrase, row.score),
       ])),
     h("p", { class: "hint" }, more ? `The first ${CHANGES}; the download has all.` : count(found.length, "change"))]);
   };
@@ -124,10 +138,10 @@ export function diff(id, signal) {
     node.hidden = false;
     if (job.dry_run) {
       fill(node, [h("h2", {}, "Differences"), h("p", { class: "hint" }, "reading…")]);
-      await see().catch((error) => (signal.aborted ? null : fill(node, [h("h2", {}, "Differences"), broke(error)])));
+      await see(job.catalogue_revision).catch((error) => (signal.aborted ? null : fill(node, [h("h2", {}, "Differences"), broke(error)])));
       return;
     }
-    fill(node, [h("h2", {}, "Differences"), h("div", { class: "row" }, h("button", { type: "button", onclick: () => see().catch(broke) }, "Show them"))]);
+    fill(node, [h("h2", {}, "Differences"), h("div", { class: "row" }, h("button", { type: "button", onclick: () => see(job.catalogue_revision).catch(broke) }, "Show them"))]);
   };
   return { node, follow };
 }

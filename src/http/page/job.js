@@ -68,6 +68,7 @@ export function show({ root, parts: [id], signal }) {
     came, found.topics.node, found.items.node, found.diff.node, h("div", { class: "two" }, about, files));
 
   let last = null;
+  let gone = false;
   const draw = (job) => {
     const done = tally(job);
     const { total } = job.counts;
@@ -107,6 +108,7 @@ export function show({ root, parts: [id], signal }) {
       draw(job);
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
+      gone = true;
       fill(head, [h("h1", {}, `Job ${id}`)]);
       for (const node of [actions, charts, came, about, files]) fill(node, []);
       fill(now, [h("p", {}, "There is no such job; it may have been deleted.")]);
@@ -116,6 +118,7 @@ export function show({ root, parts: [id], signal }) {
   let turn = 0;
   poll(signal, 1000, async () => {
     turn += 1;
+    if (gone) return;
     if (!last?.finished_at || turn % 5 === 0) await look();
   });
 }

@@ -1,7 +1,7 @@
 // The daemon's health and the jobs, as they go.
 
 import { progress, throughput } from "./chart.js";
-import { bytes, count, duration, fill, h, number, rate, time, words } from "./dom.js";
+import { bytes, count, duration, fill, h, number, rate, since, words } from "./dom.js";
 import { get, maySteer } from "./net.js";
 import { ended, paceOfAll, seen, tally, watch } from "./watch.js";
 
@@ -60,7 +60,7 @@ function row(job) {
       progress(done, total, `${reach(job)}: ${words(job.state)}`),
       h("span", {}, reach(job)), h("span", { class: "muted" }, pace(job))),
     h("div", { class: "came" }, labels(job), h("span", { class: "muted" }, tallies(job) || job.error || "")),
-    h("div", { class: "when muted" }, time(job.published_at ?? job.created_at)));
+    h("div", { class: "when muted" }, since(job.published_at ?? job.created_at)));
 }
 
 const tile = (name, value, more, tone) => h("div", { class: `tile ${tone ?? ""}` },

@@ -106,7 +106,9 @@ const STEPS = {
   }),
   retry: (job) => ({
     label: "Retry",
-    says: `A new job reads once more the ${count(errorsOf(job), "item")} that ended in errors or quarantine, by the rules of now.`,
+    says: errorsOf(job) > 0
+      ? `A new job reads once more the ${count(errorsOf(job), "item")} that ended in errors or quarantine, by the rules of now.`
+      : "No item ended in an error. A new job can read once more those on which no topic was detected, by the rules of now.",
     fields: () => {
       const none = job.reasons.no_topics_detected ?? 0;
       return none ? [tick(`Also the ${count(none, "item")} on which no topic was detected`,

@@ -161,12 +161,11 @@ impl Browser {
         self.assert_at_home(daemon);
     }
 
-    /// As [`Browser::assert_clean`], but for answers of this status, which the browser's own log has too.
+    /// As [`Browser::assert_clean`], but for answers of these statuses, which the browser's own log has too.
     #[track_caller]
-    pub fn assert_clean_but(&mut self, daemon: &Daemon, status: u16) {
-        let refused = format!("status of {status}");
-        self.events
-            .retain(|event| !event["params"]["entry"]["text"].as_str().is_some_and(|text| text.contains(&refused)));
+    pub fn assert_clean_but(&mut self, daemon: &Daemon, statuses: &[u16]) {
+        let refused = |text: &str| statuses.iter().any(|status| text.contains(&format!("status of {status}")));
+        self.events.retain(|event| !event["params"]["entry"]["text"].as_str().is_some_and(refused));
         self.assert_clean(daemon);
     }
 

@@ -31,10 +31,12 @@ fn every_view_is_for_everybody() {
     let axe = axe();
     let daemon = stocked();
     daemon.ended(&daemon.publish(&spanned(json!({"name": "First labelling"}))));
-    daemon.ended(&daemon.publish(&spanned(json!({"dry_run": true, "keep_when_empty": false}))));
+    let mut changed = super::super::rules();
+    changed["topics"][0]["phrases"] = json!(["was calm"]);
+    daemon.apply(&changed);
+    daemon.ended(&daemon.publish(&spanned(json!({"name": "Mended", "dry_run": true, "keep_when_empty": false}))));
     daemon.publish(&spanned(json!({"max_per_second": 0.5, "name": "A slow one"})));
     daemon.publish(&spanned(json!({"publish": false, "name": "For Monday"})));
-    let mut changed = super::super::rules();
     changed["topics"][0]["strictness"] = json!(50);
     daemon.apply(&changed);
     let mut page = Browser::signed_in(&daemon, &json!({}));
@@ -46,7 +48,7 @@ fn every_view_is_for_everybody() {
         for (name, hash, there) in [
             ("jobs", "#/jobs", "A slow one"),
             ("job", "#/jobs/1", "First labelling"),
-            ("dry-run", "#/jobs/2", "dry run"),
+            ("dry-run", "#/jobs/2", "conversation fs-1"),
             ("running", "#/jobs/3", "A slow one"),
             ("draft", "#/jobs/4", "For Monday"),
             ("publish", "#/publish?from=2026-11-01", "selected"),
