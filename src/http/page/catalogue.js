@@ -27,17 +27,23 @@ function phrases(topic) {
       typeof phrase === "string" ? phrase : [phrase.text, h("span", { class: "muted" }, ` ≥ ${phrase.strictness}`)]))));
 }
 
+function programsOf({ programs: ids }) {
+  if (!ids?.length) return "default";
+  if (ids.length <= 4) return ids.join(", ");
+  return h("details", {}, h("summary", {}, `${number(ids.length)} programs`), h("p", { class: "hint" }, ids.join(", ")));
+}
+
 function topics(catalogue, counted) {
   const carried = new Map(counted.map((topic) => [topic.id, topic]));
   const gone = counted.filter((topic) => !catalogue.topics.some((known) => known.id === topic.id));
   const row = (topic) => h("tr", { "data-key": topic.id },
     h("th", { scope: "row" }, topic.name ?? topic.id, topic.name && topic.name !== topic.id && h("span", { class: "muted" }, ` ${topic.id}`)),
-    h("td", {}, (topic.programs ?? []).join(", ") || "default"),
-    h("td", { class: "nowrap" }, topic.phrases ? `${topic.participants} · ${topic.match} · ≥ ${topic.strictness}` : "no longer in the catalogue"),
-    h("td", { class: "nowrap" }, topic.phrases ? phrases(topic) : "–"),
     h("td", { class: "n" }, number(carried.get(topic.id)?.items ?? 0)),
-    h("td", { class: "n" }, number(carried.get(topic.id)?.blocks ?? 0)));
-  return scroll("Topics", h("table", {}, head("Topic", "Programs", "Who · how · strictness", "Phrases", "Items", "Blocks"),
+    h("td", { class: "n" }, number(carried.get(topic.id)?.blocks ?? 0)),
+    h("td", {}, programsOf(topic)),
+    h("td", { class: "nowrap" }, topic.phrases ? `${topic.participants} · ${topic.match} · ≥ ${topic.strictness}` : "no longer in the catalogue"),
+    h("td", { class: "nowrap" }, topic.phrases ? phrases(topic) : "–"));
+  return scroll("Topics", h("table", {}, head("Topic", "Items", "Blocks", "Programs", "Who · how · strictness", "Phrases"),
     h("tbody", {}, [...catalogue.topics, ...gone].map(row))));
 }
 

@@ -33,7 +33,15 @@ function whole(form) {
   return body;
 }
 
-const split = (counts) => Object.entries(counts).map(([word, n]) => h("li", {}, h("strong", {}, number(n)), ` ${words(word)}`));
+/// The largest of them: the buttons below are not to be pushed out of sight.
+const SHOWN = 8;
+
+function split(counts) {
+  const parts = Object.entries(counts).sort(([, a], [, b]) => b - a);
+  const more = parts.length - SHOWN;
+  return [parts.slice(0, SHOWN).map(([word, n]) => h("li", {}, h("strong", {}, number(n)), ` ${words(word)}`)),
+    more > 0 && h("li", { class: "muted" }, `and ${number(more)} more`)];
+}
 
 function counted(answer) {
   const part = (name, counts) => Object.keys(counts).length > 0 && h("div", {}, h("h3", {}, name), h("ul", { class: "chips" }, split(counts)));

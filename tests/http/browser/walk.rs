@@ -67,6 +67,9 @@ fn a_job_is_counted_tried_applied_and_taken_back() {
 
     // The item that failed is listed by itself, with its reason, and leads to its text.
     page.until("document.querySelector('section[aria-label=Items] a[href=\"#/item/conversation/fs-2\"]')");
+    page.press("43 changed");
+    page.reads("Items: changed");
+    page.until("document.querySelectorAll('section[aria-label=Items] tbody tr').length === 43");
     let csv = page.console(
         "await fetch([...document.querySelectorAll('.files a')].find((a) => a.innerText === 'Label changes (CSV)').href).then((a) => a.text())",
     );
