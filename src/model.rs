@@ -3,9 +3,16 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. The only form in which a time travels below [`crate::wire`].
 pub type Millis = i64;
+
+/// A whole number, also as JSON's 1200.0: JSON does not tell the two apart, and some languages print only the latter.
+pub fn whole(value: &Value) -> Option<i64> {
+    let float = || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15);
+    value.as_i64().or_else(|| float().map(|number| number as i64))
+}
 
 /// The program of items and topics that name none.
 pub const DEFAULT_PROGRAM: &str = "default";

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub use ids::{ItemKey, JobBody, Unread, keys_from_csv, keys_from_ndjson};
 
 use crate::job::{Filter, Job, JobId, JobState};
-use crate::model::{Kind, Millis};
+use crate::model::{Kind, Millis, whole};
 use crate::when::{self, rfc3339};
 
 /// How far back a job reaches when it names no `from`.
@@ -75,8 +75,7 @@ impl Fields {
 
     pub fn number(&mut self, name: &'static str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, String> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        value
-            .as_i64()
+        whole(&value)
             .filter(|number| range.contains(number))
             .map(Some)
             .ok_or_else(|| format!("{name}: must be a whole number from {} to {}", range.start(), range.end()))
@@ -217,8 +216,7 @@ pub fn version_from(value: Option<Value>, name: &str) -> Result<Option<i64>, Str
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) if text.is_empty() => return Ok(None),
         Some(Value::String(text)) => text.parse().ok(),
-        Some(Value::Number(number)) => number.as_i64(),
-        Some(_) => None,
+        Some(other) => whole(&other),
     };
     match version.filter(|version| *version >= 0) {
         Some(version) => Ok(Some(version)),
@@ -348,6 +346,8 @@ mod tests {
     fn versions_come_as_numbers_or_digits() {
         assert_eq!(version_from(Some(json!("3")), "v"), Ok(Some(3)));
         assert_eq!(version_from(Some(json!(3)), "v"), Ok(Some(3)));
+        assert_eq!(version_from(Some(json!(3.0)), "v"), Ok(Some(3)));
+        assert!(version_from(Some(json!(3.5)), "v").is_err());
         assert_eq!(version_from(Some(json!("")), "v"), Ok(None));
         assert!(version_from(Some(json!(-1)), "v").is_err());
         assert!(version_from(Some(json!("three")), "v").is_err());

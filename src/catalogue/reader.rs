@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::{Fault, MATCHES, PARTICIPANTS};
-use crate::model::{Catalogue, DEFAULT_PROGRAM, DEFAULT_STRICTNESS, Phrase, Program, Topic};
+use crate::model::{Catalogue, DEFAULT_PROGRAM, DEFAULT_STRICTNESS, Phrase, Program, Topic, whole};
 
 // Far beyond any catalogue that people keep, and still one that a machine can compile and hold twice.
 const MAX_TOPICS: usize = 100_000;
@@ -162,7 +162,7 @@ impl<F: Fn(&str) -> bool> Reader<F> {
 
     fn strictness(&mut self, place: &str, fields: &Map<String, Value>) -> Option<u8> {
         let value = fields.get("strictness").filter(|value| !value.is_null())?;
-        let strictness = value.as_u64().and_then(|n| u8::try_from(n).ok()).filter(|n| (1..=100).contains(n));
+        let strictness = whole(value).and_then(|n| u8::try_from(n).ok()).filter(|n| (1..=100).contains(n));
         if strictness.is_none() {
             self.fault(&format!("{place}.strictness"), "must be a whole number from 1 to 100");
         }

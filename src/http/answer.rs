@@ -8,6 +8,24 @@ use tiny_http::{Header, Response, StatusCode};
 use super::access::Refusal;
 use crate::store;
 
+/// Every code that there is, with its title.
+pub const TITLES: [(&str, &str); 14] = [
+    ("bad_request", "The request cannot be read"),
+    ("unauthorized", "Who is asking?"),
+    ("forbidden", "Not allowed"),
+    ("not_found", "Not found"),
+    ("conflict", "Not as things stand"),
+    ("stale_version", "Not the latest version"),
+    ("history_pruned", "Its history is gone"),
+    ("too_large", "Too large"),
+    ("invalid_request", "The request is not valid"),
+    ("too_many_items", "Too many items"),
+    ("too_many_requests", "Too many requests"),
+    ("shutting_down", "Shutting down"),
+    ("storage_full", "The disk is full"),
+    ("internal", "Internal error"),
+];
+
 /// Why a request came to nothing: `application/problem+json` with a stable code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -47,22 +65,7 @@ impl Problem {
     }
 
     fn title(&self) -> &'static str {
-        match self.code {
-            "bad_request" => "The request cannot be read",
-            "unauthorized" => "Who is asking?",
-            "forbidden" => "Not allowed",
-            "not_found" => "Not found",
-            "conflict" => "Not as things stand",
-            "stale_version" => "Not the latest version",
-            "history_pruned" => "Its history is gone",
-            "too_large" => "Too large",
-            "invalid_request" => "The request is not valid",
-            "too_many_items" => "Too many items",
-            "too_many_requests" => "Too many requests",
-            "shutting_down" => "Shutting down",
-            "storage_full" => "The disk is full",
-            _ => "Internal error",
-        }
+        TITLES.iter().find(|(code, _)| *code == self.code).map_or("", |(_, title)| title)
     }
 }
 
@@ -267,6 +270,21 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("Transfer-Encoding: chunked"), "{head}");
         (ended, body.to_owned())
+    }
+
+    #[test]
+    fn what_the_store_cannot_do_has_a_code() {
+        use store::Error;
+        for (error, status, code) in [
+            (Error::HistoryPruned("job 7".into()), 409, "history_pruned"),
+            (Error::Full, 507, "storage_full"),
+            (Error::Stopping, 503, "shutting_down"),
+            (Error::Damaged("job.filter".into()), 500, "internal"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status, problem.code), (status, code));
+            assert!(!problem.detail.contains("job.filter"), "what is damaged is for the log");
+        }
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Asked<'_> {
     /// The number of a job in the path.
     pub fn job(&self) -> Result<i64, Problem> {
         let id = &self.parts[0];
-        id.parse().ok().filter(|id| *id > 0).ok_or_else(|| Problem::not_found(format!("job {id:?} not found")))
+        // `parse` alone would take a sign as well.
+        let number = id.parse().ok().filter(|number| *number > 0 && !id.starts_with('+'));
+        number.ok_or_else(|| Problem::not_found(format!("job {id:?} not found")))
     }
 }
 

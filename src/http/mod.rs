@@ -11,6 +11,7 @@ mod asked;
 mod gate;
 mod genesys;
 mod guide;
+mod openapi;
 mod page;
 mod routes;
 

@@ -3,11 +3,12 @@
 use super::answer::Problem;
 use super::api::{catalogue, items, jobs, labels, status};
 use super::asked::{Asked, decode};
-use super::{Context, Handled, genesys, guide, page};
+use super::{Context, Handled, genesys, guide, openapi, page};
+use crate::wire::shorten;
 
 pub struct Route {
     method: &'static str,
-    /// `*` stands for any one part.
+    /// `*` stands for any one part, and `a|b` for one of these.
     path: &'static str,
     /// A read by whatever method needs no more than the right to read.
     pub changes: bool,
@@ -37,10 +38,10 @@ const ROUTES: &[Route] = routes! {
     change POST "/api/v1/jobs" => jobs::publish,
     read GET "/api/v1/jobs" => jobs::list,
     read GET "/api/v1/jobs/*" => jobs::show,
-    read GET "/api/v1/jobs/*/*" => jobs::export,
+    read GET "/api/v1/jobs/*/items.csv|items.ndjson|labels.csv|labels.ndjson|topics.csv|topics.ndjson" => jobs::export,
     change PATCH "/api/v1/jobs/*" => jobs::steer,
     change DELETE "/api/v1/jobs/*" => jobs::delete,
-    change POST "/api/v1/jobs/*/*" => jobs::control,
+    change POST "/api/v1/jobs/*/publish|pause|resume|cancel|retry|revert|apply" => jobs::control,
     read GET "/api/v1/topics" => labels::topics,
     read GET "/api/v1/status" => status::status,
     read POST "/api/v1/login" => status::login,
@@ -59,6 +60,7 @@ const ROUTES: &[Route] = routes! {
     read GET "/healthz" => status::healthz,
     read GET "/readyz" => status::readyz,
     read GET "/login/page.css" => page::style,
+    read GET "/openapi.json" => openapi::show,
     read GET "/login/*" => status::enter,
     read GET "/" => page::page,
     read GET "/page/*" => page::file,
@@ -78,11 +80,22 @@ pub fn find(method: &str, path: &str) -> Result<(&'static Route, Vec<String>), P
         other_methods.push(route.method);
     }
     if other_methods.is_empty() {
-        return Err(Problem::not_found("there is no such path"));
+        return Err(Problem::not_found(format!("there is no such path: {}", shorten(path))));
     }
     let allow = other_methods.join(", ");
     let problem = Problem::new(405, "bad_request", format!("this path takes {allow}"));
     Err(Problem { allow: Some(allow), ..problem })
+}
+
+/// Every call by itself: its method and its path.
+#[cfg(test)]
+pub fn calls() -> Vec<(&'static str, String)> {
+    let mut calls = Vec::new();
+    for route in ROUTES {
+        let (before, last) = route.path.rsplit_once('/').unwrap();
+        calls.extend(last.split('|').map(|word| (route.method, format!("{before}/{word}"))));
+    }
+    calls
 }
 
 fn parts_of(pattern: &str, path: &str) -> Option<Vec<String>> {
@@ -92,6 +105,9 @@ fn parts_of(pattern: &str, path: &str) -> Option<Vec<String>> {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(parts),
             (Some("*"), Some(part)) if !part.is_empty() => parts.push(decode(part)?),
+            (Some(words), Some(part)) if words.contains('|') && words.split('|').any(|word| word == part) => {
+                parts.push(part.to_owned());
+            }
             (Some(wanted), Some(given)) if wanted == given => {}
             _ => return None,
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::field::{Complaint, Field, Reads, reads_object};
-use crate::model::{Block, Item, Kind, Millis, NOTE_TRANSCRIPT, Transcript};
+use crate::model::{Block, Item, Kind, Millis, NOTE_TRANSCRIPT, Transcript, whole};
 use crate::when;
 
 /// Longest id, speaker, medium or program, in bytes: they are keys of the database and parts of URLs.
@@ -138,7 +138,7 @@ fn note_version(value: &Value) -> Result<i64, Complaint> {
     let version = match value {
         // `parse` alone would take a plus sign as well.
         Value::String(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
-        other => other.as_i64().filter(|version| *version >= 0),
+        other => whole(other).filter(|version| *version >= 0),
     };
     version.ok_or_else(|| Complaint::new("must be a whole number, 0 or more").within("version"))
 }

@@ -297,6 +297,11 @@ fn a_header_that_is_not_understood_is_refused_and_nothing_is_done() {
         let keyed = publish.clone().header("Idempotency-Key", key).send();
         keyed.expect_problem(422, "invalid_request", &["Idempotency-Key"]);
     }
+    publish.clone().header("Idempotency-Key", "a\tb").send().expect_problem(
+        422,
+        "invalid_request",
+        &["Idempotency-Key"],
+    );
     let foreign = publish.clone().header("Idempotency-Key", "schlüssel").send();
     foreign.expect_problem(400, "bad_request", &["Idempotency-Key", "ASCII"]);
     let import = daemon.ask("POST", "/api/v1/items").body(conversation("new", &["hello"]));

@@ -15,7 +15,11 @@ mod hostile;
 mod items;
 mod jobs;
 mod lists;
+mod openapi;
 mod repeated;
+#[path = "../common/source.rs"]
+#[allow(dead_code)]
+mod source;
 mod start;
 mod steering;
 

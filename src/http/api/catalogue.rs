@@ -64,7 +64,10 @@ fn revision_of(tag: &str) -> Result<Option<i64>, Problem> {
     let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
     match tag {
         "*" => Ok(None),
-        _ => tag.parse().map(Some).map_err(|_| Problem::invalid("If-Match: must be the number of a revision")),
+        _ => {
+            let revision = tag.parse().ok().filter(|revision| *revision >= 0);
+            revision.map(Some).ok_or_else(|| Problem::invalid("If-Match: must be the number of a revision, or *"))
+        }
     }
 }
 

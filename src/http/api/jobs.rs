@@ -90,8 +90,8 @@ pub fn request_of(
     body: &[u8],
 ) -> Result<(Option<RequestKey>, Option<Job>), Problem> {
     let Some(key) = asked.idempotency_key.clone() else { return Ok((None, None)) };
-    if key.is_empty() || key.len() > 255 {
-        return Err(Problem::invalid("Idempotency-Key: must have from 1 to 255 bytes"));
+    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(Problem::invalid("Idempotency-Key: must have from 1 to 255 printable characters of ASCII"));
     }
     let mut hash = Sha256::new();
     hash.update(asked.query.text());

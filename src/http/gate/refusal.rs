@@ -46,3 +46,29 @@ impl Refusal {
         .into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Refusal;
+
+    #[test]
+    fn a_refusal_is_a_problem_as_the_daemon_words_it() {
+        for (refusal, status, code) in [
+            (Refusal::Malformed("the method is malformed"), 400, "bad_request"),
+            (Refusal::TooSlow, 408, "bad_request"),
+            (Refusal::TooMany, 429, "too_many_requests"),
+            (Refusal::HeadTooLarge, 431, "bad_request"),
+            (Refusal::Unanswered, 500, "internal"),
+            (Refusal::Closed, 503, "shutting_down"),
+        ] {
+            let answer = String::from_utf8(refusal.answer()).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let problem: Value = serde_json::from_str(body).unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert_eq!([&problem["status"], &problem["code"]], [&json!(status), &json!(code)]);
+            assert_eq!(head.contains("\r\nRetry-After: 1\r\n"), [429, 503].contains(&status), "{head}");
+        }
+    }
+}
