@@ -162,6 +162,21 @@ pub fn signals() -> io::Result<Receiver<()>> {
     Ok(stop)
 }
 
+/// Makes SIGINT raise the flag; a second one ends the process.
+pub fn catch_interrupt() -> io::Result<Arc<AtomicBool>> {
+    let raised = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&raised))?;
+    signal_hook::flag::register(SIGINT, Arc::clone(&raised))?;
+    Ok(raised)
+}
+
+/// Ends this process as an uncaught SIGINT would have; returns only where that cannot be done.
+pub fn end_by_interrupt() {
+    if let Err(e) = signal_hook::low_level::emulate_default_handler(SIGINT) {
+        log::warn!("cannot end by SIGINT: {e}");
+    }
+}
+
 /// Whoever read our output went away (`relabeld jobs | head`): an end, not a failure. Rust ignores SIGPIPE, which the
 /// daemon needs, so the command line asks this instead.
 pub fn is_broken_pipe(error: &io::Error) -> bool {

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token};
 use super::filter::{Filter, Span};
+use super::pages;
 use super::settings::Settings;
 use super::wish::{Again, Apply, Publish, Retry, Set};
 
@@ -25,6 +26,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 cannot reach the da
 /// Reprocesses labelled conversations and notes when the rules change
 #[derive(Debug, Parser)]
 #[command(name = "relabeld", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 120)]
+#[command(help_template = pages::overview())]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -272,6 +274,7 @@ Example:
     )]
     Topics(Span),
     /// How the daemon is: version, queue, sizes
+    #[command(after_help = "Examples:\n  relabeld status\n  relabeld status --json | jq .queue.bulk.pending")]
     Status,
     /// Print a URL that opens the page, once, within 10 minutes
     #[command(after_help = "Example:\n  xdg-open $(relabeld login -q)")]

@@ -20,7 +20,7 @@ use self::args::{Catalogue, Relabel, Token};
 use self::command::{Cli, Command, Global, When};
 use crate::client::{Color, Error, Options, Place, Session};
 use crate::client::{catalogue, import, items, jobs, publish, status, watch};
-use crate::{daemon, demo};
+use crate::{daemon, demo, os};
 
 /// Runs what the command line says; the exit code is its result.
 pub fn run() -> ExitCode {
@@ -38,6 +38,10 @@ fn finish(done: Result<(), Error>) -> ExitCode {
     let Err(error) = done else { return ExitCode::SUCCESS };
     if !matches!(error, Error::Closed) {
         let _ = writeln!(std::io::stderr(), "relabeld: {error}");
+    }
+    if matches!(error, Error::Interrupted(_)) {
+        // A shell's loop ends with us only when it is told what ended us.
+        os::end_by_interrupt();
     }
     ExitCode::from(error.exit_code())
 }
@@ -142,6 +146,7 @@ impl Global {
             When::Always => Color::Always,
             When::Never => Color::Never,
         };
-        Options { place, json: self.json || json(), color, quiet: self.quiet }
+        let catch_interrupt = Some(os::catch_interrupt as _);
+        Options { place, json: self.json || json(), color, quiet: self.quiet, catch_interrupt }
     }
 }

@@ -1,12 +1,41 @@
-//! What the command line says about itself: completions and manual pages.
+//! What the command line says about itself: the first page of help, completions and manual pages.
 
 use std::io::{self, Write};
 
-use clap::CommandFactory;
+use clap::builder::Styles;
+use clap::{CommandFactory, Subcommand};
 use clap_complete::Shell;
 
-use super::command::Cli;
+use super::command::{Cli, Command};
 use crate::client::Error;
+
+/// The commands as they are shown by `relabeld --help`, in the order in which one comes to need them.
+pub const GROUPS: [(&str, &[&str]); 6] = [
+    ("The daemon", &["serve", "demo", "check", "status"]),
+    ("Items and rules", &["import", "catalogue", "item", "mark", "erase"]),
+    ("Make a job", &["count", "publish", "relabel", "retry", "revert", "apply"]),
+    ("See and steer jobs", &["jobs", "show", "watch", "pause", "resume", "cancel", "set", "delete"]),
+    ("Results", &["topics", "items", "changes", "labels"]),
+    ("Access and manuals", &["login", "token", "completions", "man", "help"]),
+];
+
+/// The template of the first page of help: clap has no headings for commands.
+pub fn overview() -> String {
+    let all = Command::augment_subcommands(clap::Command::new("relabeld"));
+    let about = |name: &str| match all.find_subcommand(name).and_then(clap::Command::get_about) {
+        Some(about) => about.to_string(),
+        None => "Print this, or the help of a command".to_owned(),
+    };
+    // Those of clap's own headings, which it leaves out where the output is no terminal.
+    let styles = Styles::styled();
+    let (head, word) = (styles.get_header(), styles.get_literal());
+    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    for (heading, names) in GROUPS {
+        text += &format!("\n{head}{heading}:{head:#}\n");
+        text.extend(names.iter().map(|name| format!("  {word}{name:<12}{word:#} {}\n", about(name))));
+    }
+    text + &format!("\n{head}Everywhere:{head:#}\n{{options}}{{after-help}}")
+}
 
 pub fn completions(shell: Shell) -> Result<(), Error> {
     let mut page = Vec::new();

@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value, json};
 
 use super::command::{Cli, Command};
+use super::pages::GROUPS;
 use super::settings::Settings;
 use crate::client::publish::Source;
 use crate::config::Partial;
@@ -27,6 +28,17 @@ fn body(line: &str) -> Value {
 #[test]
 fn the_definition_holds_together() {
     Cli::command().debug_assert();
+}
+
+#[test]
+fn the_first_page_of_help_has_every_command_once() {
+    let mut shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+    shown.sort_unstable();
+    let mut command = Cli::command();
+    command.build();
+    let mut all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    all.sort_unstable();
+    assert_eq!(shown, all);
 }
 
 #[test]

@@ -24,10 +24,17 @@ mod unix;
 mod view;
 pub mod watch;
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 pub use call::Daemon;
 pub use find::Place;
 pub use problem::Error;
 pub use render::{Color, Out, write_error};
+
+/// Makes Ctrl-C raise a flag instead of ending the process; a second one ends it.
+pub type CatchInterrupt = fn() -> io::Result<Arc<AtomicBool>>;
 
 /// What the global flags say.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +43,8 @@ pub struct Options {
     pub json: bool,
     pub color: Color,
     pub quiet: bool,
+    /// For who watches a job, so that the end of watching can be told from the end of the job.
+    pub catch_interrupt: Option<CatchInterrupt>,
 }
 
 /// A daemon that was found, and the way in which the user wants its answers.
@@ -44,13 +53,22 @@ pub struct Session {
     pub daemon: Daemon,
     place: Place,
     pub out: Out,
+    catch_interrupt: Option<CatchInterrupt>,
 }
 
 impl Session {
     pub fn open(options: Options) -> Result<Session, Error> {
         let daemon = Daemon::find(&options.place)?;
         let out = Out::new(options.json, options.quiet, options.color);
-        Ok(Session { daemon, place: options.place, out })
+        Ok(Session { daemon, place: options.place, out, catch_interrupt: options.catch_interrupt })
+    }
+
+    /// A flag that Ctrl-C raises from now on.
+    fn interrupted(&self) -> Result<Arc<AtomicBool>, Error> {
+        match self.catch_interrupt {
+            Some(catch) => catch().map_err(|e| Error::Failed(format!("cannot listen for Ctrl-C: {e}"))),
+            None => Ok(Arc::default()),
+        }
     }
 
     /// The daemon as it is to be found now: one that was restarted may listen on another port.

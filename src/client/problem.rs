@@ -24,6 +24,8 @@ pub enum Error {
     Stopped { code: u8, why: String },
     /// The daemon did its part and the result is a failure, or a local file could not be read or written: exit code 1.
     Failed(String),
+    /// Ctrl-C ended the looking on, and nothing else; the process ends as that signal would have ended it.
+    Interrupted(String),
     /// Whoever read our output has gone. Not an error: `relabeld jobs | head` must end quietly.
     Closed,
 }
@@ -32,6 +34,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Closed => 0,
+            // As a shell tells of SIGINT.
+            Error::Interrupted(_) => 128 + 2,
             Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::Unreachable(_) | Error::Lost(_) => 4,
@@ -57,6 +61,7 @@ impl fmt::Display for Error {
             | Error::Unreachable(why)
             | Error::Lost(why)
             | Error::Failed(why)
+            | Error::Interrupted(why)
             | Error::Stopped { why, .. } => f.write_str(why),
             Error::Refused(problem) => problem.fmt(f),
             Error::Closed => f.write_str("the reader of the output has gone"),

@@ -1,5 +1,6 @@
 //! `relabeld watch`: a job's progress until it ends, over a restart of the daemon too.
 
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -34,9 +35,16 @@ pub fn run(session: &Session, ids: &[String]) -> Result<(), Error> {
 
 /// The job as it is when it has ended.
 pub fn follow(session: &Session, id: &str) -> Result<Answer, Error> {
+    let interrupted = session.interrupted()?;
     let mut poll = Poll { daemon: session.daemon.clone(), path: path(id), away: None, met: false };
     let mut face = Face::new(session);
     loop {
+        if interrupted.load(Ordering::Relaxed) {
+            face.clear();
+            return Err(Error::Interrupted(format!(
+                "stopped watching; the daemon goes on with job {id}\n`relabeld watch {id}` looks on again, `relabeld cancel {id}` ends it"
+            )));
+        }
         match poll.turn(session, Instant::now())? {
             Seen::Job(job) if ended(&job.value) => {
                 face.clear();
@@ -141,7 +149,6 @@ impl Face<'_> {
     fn show(&mut self, job: &Value, now: Instant) {
         match self {
             Face::Bar { bar, hinted } => {
-                // The default of SIGINT ends us and touches nothing else, so it is said beforehand.
                 if !std::mem::replace(hinted, true) {
                     eprintln_quietly("Ctrl-C ends the watching, not the job.");
                 }
