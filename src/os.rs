@@ -29,9 +29,9 @@ pub struct Lock {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("cannot use the data directory {}: {source}", dir.display())]
+    #[error("cannot use the data directory {}", dir.display())]
     Directory { dir: PathBuf, source: io::Error },
-    #[error("cannot lock {}: {source}", path.display())]
+    #[error("cannot lock {}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("another relabeld ({}) uses {}: stop it, or choose another --data-dir", name_process(*.pid), dir.display())]
     Held { dir: PathBuf, pid: Option<u32> },

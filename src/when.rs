@@ -83,6 +83,10 @@ fn read(text: &str, now: Option<Millis>) -> Result<Millis, &'static str> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if is_decimal(unsigned) {
         return match text.parse() {
+            // As seconds it would be half an hour after 1970 began, and everything since.
+            Ok(1900..=2999) if now.is_some() => {
+                Err("a year rather than epoch seconds: write its first day, such as 2026-01-01")
+            }
             Ok(whole) => from_whole(whole),
             Err(_) => text.parse().map_or(Err("not a number"), from_fraction),
         };
@@ -223,6 +227,7 @@ mod tests {
             ("9000y", "beyond the years"),
             ("99999999999999999999y", "not a time"),
             ("-30d", "with a sign"),
+            ("2026", "a year rather than epoch seconds"),
             ("1.2.3", "not a time"),
             ("\u{661}d", "not a time"),
         ] {

@@ -13,6 +13,9 @@ use crate::when::{self, rfc3339};
 /// How far back a job reaches when it names no `from`.
 const DEFAULT_SPAN: &str = "30d";
 
+/// Every list of jobs carries their names.
+const LONGEST_WORDS: usize = 1_000;
+
 /// The fields of a request, taken one by one: what is left at the end is not known, and is an error.
 #[derive(Debug)]
 pub struct Fields {
@@ -41,14 +44,23 @@ impl Fields {
         self.take(name).map(Some).or(null.then_some(None))
     }
 
-    /// A text that null takes away.
-    pub fn nullable_text(&mut self, name: &'static str) -> Result<Option<Option<String>>, String> {
+    /// What people call something, or say of it.
+    pub fn words(&mut self, name: &'static str) -> Result<Option<String>, String> {
+        let text = self.text(name)?;
+        match text.as_ref().map_or(0, |text| text.chars().count()) {
+            0..=LONGEST_WORDS => Ok(text),
+            n => Err(format!("{name}: has {n} characters, and at most {LONGEST_WORDS} are allowed")),
+        }
+    }
+
+    /// Words that null takes away.
+    pub fn nullable_words(&mut self, name: &'static str) -> Result<Option<Option<String>>, String> {
         match self.left.get(name) {
             Some(Value::Null) => {
                 self.take(name);
                 Ok(Some(None))
             }
-            _ => Ok(self.text(name)?.map(Some)),
+            _ => Ok(self.words(name)?.map(Some)),
         }
     }
 

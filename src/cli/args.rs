@@ -45,7 +45,7 @@ pub struct Try {
     #[command(flatten)]
     pub recent: Recent,
     /// Items that have one of these programs
-    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',', value_parser = Text::new())]
     pub programs: Vec<String>,
     /// Matches to show at most [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -87,14 +87,14 @@ Examples:
         #[arg(long)]
         allow_remove: bool,
         /// Refuse unless this is the current revision
-        #[arg(long, value_name = "REVISION")]
+        #[arg(long, value_name = "REVISION", value_parser = whole::<u64>)]
         if_match: Option<u64>,
     },
     /// Print the catalogue as JSON, to be edited and applied
     #[command(after_help = "Example:\n  relabeld catalogue show > topics.json")]
     Show {
         /// An earlier one [default: the current one]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>)]
         revision: Option<u64>,
     },
     /// Try one phrase on the stored items; changes nothing
@@ -123,7 +123,7 @@ pub enum Relabel {
         #[arg(value_parser = Text::new())]
         id: String,
         /// The version that is meant; refused unless it is the latest
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = whole::<i64>)]
         version: i64,
         /// Wait until it is done, and show the result
         #[arg(long)]
@@ -147,6 +147,11 @@ pub struct Item {
     /// Its id, as it was imported
     #[arg(value_parser = Text::new())]
     pub id: String,
+}
+
+/// clap's own words for what is no number speak of digits found in strings.
+pub fn whole<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "not a whole number".to_owned())
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -216,13 +221,13 @@ pub struct Labels {
     #[command(flatten)]
     pub span: Span,
     /// Labels on items that have one of these programs
-    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',', value_parser = Text::new())]
     pub programs: Vec<String>,
     /// Labels of these topics
-    #[arg(long, value_name = "TOPIC,…", value_delimiter = ',')]
+    #[arg(long, value_name = "TOPIC,…", value_delimiter = ',', value_parser = Text::new())]
     pub topics: Vec<String>,
     /// All changes after this change number instead of what stands, to feed another system
-    #[arg(long, value_name = "N", conflicts_with_all = ["from", "until", "programs", "topics"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "until", "programs", "topics"], value_parser = whole::<u64>)]
     pub since: Option<u64>,
     #[command(flatten)]
     pub download: Download,
@@ -234,13 +239,13 @@ pub struct Demo {
     #[arg(long)]
     pub exit: bool,
     /// The same seed makes the same conversations [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     pub seed: Option<u64>,
     /// How many [default: 3000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub conversations: Option<usize>,
     /// How many [default: 600]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub notes: Option<usize>,
     /// Where to serve the page [default: 127.0.0.1 and a free port]
     #[arg(long, value_name = "ADDR:PORT")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token};
+use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token, whole};
 use super::filter::{Filter, Span};
 use super::pages;
 use super::settings::Settings;
@@ -168,7 +168,7 @@ Examples:
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: Option<u32>,
         /// Go on where a list ended, which names it
-        #[arg(long)]
+        #[arg(long, value_parser = whole::<u64>)]
         cursor: Option<u64>,
     },
     /// Show a job: its state, counts, outcomes, and what it did to each topic

@@ -1,6 +1,7 @@
 //! Which items: the flags of `count` and `publish`, and what they say in the words of the API.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser as Text;
 use serde_json::{Map, Value, json};
 
 /// Puts `value` under `name`, unless there is none.
@@ -61,13 +62,13 @@ pub struct Filter {
     #[command(flatten)]
     pub recent: Recent,
     /// conversations or notes [default: both]
-    #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPE,…", value_delimiter = ',', value_parser = Text::new())]
     pub types: Vec<String>,
     /// Conversations of these media, as voice,chat; leaves notes out
-    #[arg(long, value_name = "MEDIA,…", value_delimiter = ',')]
+    #[arg(long, value_name = "MEDIA,…", value_delimiter = ',', value_parser = Text::new())]
     pub media: Vec<String>,
     /// Items that have one of these programs
-    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PROGRAM,…", value_delimiter = ',', value_parser = Text::new())]
     pub programs: Vec<String>,
     /// Only items that the rules of now have not read
     #[arg(long)]

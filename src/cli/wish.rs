@@ -87,7 +87,7 @@ pub struct Publish {
     #[arg(long, value_name = "TEXT", help_heading = "How")]
     pub description: Option<String>,
     /// The same command with the same KEY makes no second job, as long as there is the first
-    #[arg(long, value_name = "KEY", value_parser = Text::new(), help_heading = "How")]
+    #[arg(long, value_name = "KEY", value_parser = key, help_heading = "How")]
     pub idempotency_key: Option<String>,
     #[command(flatten)]
     pub how: How,
@@ -192,6 +192,14 @@ impl Set {
         put(&mut body, "priority", self.priority);
         put(&mut body, "max_per_second", self.max_per_second.clone());
         body
+    }
+}
+
+/// As the daemon takes it; other characters would not even reach it.
+fn key(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=255 if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => Ok(text.to_owned()),
+        _ => Err("from 1 to 255 printable characters of ASCII".to_owned()),
     }
 }
 

@@ -155,8 +155,9 @@ impl fmt::Display for Problem {
             // Not ours, then: what another server wrote in HTML helps nobody on a terminal.
             title if title.is_empty() => write!(f, "the answer was HTTP status {}", self.status)?,
             title if detail.is_empty() => f.write_str(&title)?,
-            title if detail.starts_with(&title) => f.write_str(&detail)?,
-            title => write!(f, "{}: {detail}", title.trim_end_matches('?'))?,
+            // The title says of which kind the refusal is; the detail says it all.
+            title if self.status < 500 || detail.starts_with(&title) => f.write_str(&detail)?,
+            title => write!(f, "{title}: {detail}")?,
         }
         let places: Vec<String> = rows(&self.document, "/errors").iter().map(place).collect();
         // A single fault may be the detail already.
@@ -220,10 +221,7 @@ mod tests {
         let body = r#"{"title":"Too many items","detail":"300000 of 250000","code":"too_many_items",
             "errors":[{"place":"topics[0]","what":"no phrases"},{"line":7,"error":"not JSON"}]}"#;
         let shown = Problem::read("/api/v1/jobs", 422, body).to_string();
-        assert!(
-            shown.starts_with("Too many items: 300000 of 250000\n  topics[0]: no phrases\n  line 7: not JSON\n"),
-            "{shown}"
-        );
+        assert!(shown.starts_with("300000 of 250000\n  topics[0]: no phrases\n  line 7: not JSON\n"), "{shown}");
         assert!(shown.contains("--split"), "{shown}");
     }
 
@@ -231,9 +229,11 @@ mod tests {
     fn what_was_not_found_decides_what_to_try_next() {
         let body = r#"{"title":"Not found","detail":"7 not found","code":"not_found"}"#;
         let shown = |asked| Problem::read(asked, 404, body).to_string();
-        assert_eq!(shown("/api/v1/jobs/7"), "Not found: 7 not found\n`relabeld jobs` lists the jobs");
+        assert_eq!(shown("/api/v1/jobs/7"), "7 not found\n`relabeld jobs` lists the jobs");
         assert!(shown("/api/v1/items/note/7").contains("case-sensitive"));
-        assert_eq!(shown("/else"), "Not found: 7 not found");
+        assert_eq!(shown("/else"), "7 not found");
+        let broken = Problem::read("/else", 500, r#"{"title":"Internal error","detail":"request 9","code":"x"}"#);
+        assert_eq!(broken.to_string(), "Internal error: request 9");
     }
 
     #[test]

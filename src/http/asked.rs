@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::access::Caller;
 use super::answer::Problem;
 use crate::model::Millis;
-use crate::wire::Fields;
+use crate::wire::{Fields, shorten};
 
 pub struct Asked<'a> {
     /// The parts of the path that stand for something: an id, a state.
@@ -56,7 +56,7 @@ impl Asked<'_> {
         let id = &self.parts[0];
         // `parse` alone would take a sign as well.
         let number = id.parse().ok().filter(|number| *number > 0 && !id.starts_with('+'));
-        number.ok_or_else(|| Problem::not_found(format!("job {id:?} not found")))
+        number.ok_or_else(|| Problem::not_found(format!("job {:?} not found", shorten(id))))
     }
 }
 

@@ -58,9 +58,9 @@ fn wish_from(body: &[u8], caller: &str, now: Millis) -> Result<NewJob, Problem> 
             .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?,
     };
     let mut fields = Fields::of(body).map_err(Problem::bad_request)?;
-    let name = fields.text("name").map_err(invalid)?.filter(|name| !name.trim().is_empty());
+    let name = fields.words("name").map_err(invalid)?.filter(|name| !name.trim().is_empty());
     let name = required("name", name)?;
-    let description = fields.text("description").map_err(invalid)?;
+    let description = fields.words("description").map_err(invalid)?;
     let mut date = |name| {
         let date = fields.time(name, now).map_err(|why| Problem::new(400, "invalid.date", why))?;
         required(name, date)

@@ -169,7 +169,7 @@ impl Store {
         self.read(|connection| {
             let row = find_item(connection, kind, id)?
                 .filter(|row| row.at.is_some())
-                .ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
+                .ok_or_else(|| Error::no_item(kind, id))?;
             let content: Vec<u8> = connection
                 .query_row("SELECT content FROM body WHERE item = ?", [row.no], |row| row.get(0))
                 .optional()?
@@ -209,9 +209,8 @@ impl Store {
     pub fn erase_item(&self, kind: Kind, id: &str, now: Millis) -> Result<()> {
         let id = id.to_owned();
         self.write(move |tx| {
-            let row = find_item(tx, kind, &id)?
-                .filter(|row| row.at.is_some())
-                .ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
+            let row =
+                find_item(tx, kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
             erase(tx, &row, now)
         })?;
         // The text is personal data: what is freed in the database is overwritten (`secure_delete`), and the log, which

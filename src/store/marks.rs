@@ -21,9 +21,9 @@ impl Store {
     pub fn mark_item(&self, kind: Kind, id: &str, wishes: Vec<MarkWish>, now: Millis) -> Result<()> {
         let id = id.to_owned();
         self.write(move |tx| {
-            let row = find_item(tx, kind, &id)?.ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
+            let row = find_item(tx, kind, &id)?.ok_or_else(|| Error::no_item(kind, &id))?;
             let (Some(shape), Some(at)) = (row.shape, row.at) else {
-                return Err(Error::NotFound(format!("{kind} {id:?}")));
+                return Err(Error::no_item(kind, &id));
             };
             let transcripts = row.transcript_ids()?;
             let content: Vec<u8> =

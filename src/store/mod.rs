@@ -58,6 +58,9 @@ pub use recover::{Begun, Recovered};
 pub use tasks::TaskRow;
 pub use undo::Undo;
 
+use crate::model::Kind;
+use crate::wire::shorten;
+
 /// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
 pub mod forms {
     pub use super::body::document;
@@ -97,6 +100,12 @@ pub enum Error {
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    fn no_item(kind: Kind, id: &str) -> Error {
+        Error::NotFound(format!("{kind} {:?}", shorten(id)))
+    }
+}
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {

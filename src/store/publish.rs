@@ -270,9 +270,8 @@ impl Store {
             if let Some(repeated) = tx.repeated(wish.request.as_ref())? {
                 return Ok(repeated);
             }
-            let row = find_item(tx, kind, &id)?
-                .filter(|row| row.at.is_some())
-                .ok_or_else(|| Error::NotFound(format!("{kind} {id:?}")))?;
+            let row =
+                find_item(tx, kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
             if version.is_some() && version != row.version {
                 return Err(Error::StaleVersion(format!(
                     "note {id:?} is stored at version {}, not {}",

@@ -8,6 +8,7 @@ mod daemon;
 mod again;
 mod check;
 mod demo;
+mod every;
 mod import;
 mod items;
 mod jobs;

@@ -128,8 +128,8 @@ fn body_from(asked: &mut Asked<'_>, bytes: &[u8]) -> Result<(Fields, Option<Vec<
 /// What every kind of job may be told.
 fn wish_from(fields: &mut Fields, filter: Filter, caller: &str) -> Result<NewJob, String> {
     Ok(NewJob {
-        name: fields.text("name")?,
-        description: fields.text("description")?,
+        name: fields.words("name")?,
+        description: fields.words("description")?,
         priority: fields.number("priority", 1..=100)?.unwrap_or(PRIORITY),
         max_per_second: fields.take("max_per_second").as_ref().map(speed_from).transpose()?,
         dry_run: fields.flag("dry_run", false)?,
@@ -215,8 +215,8 @@ fn again(context: &Context, asked: &mut Asked<'_>, id: JobId, again: Again) -> H
         };
         Ok(AgainWish {
             again,
-            name: fields.text("name")?,
-            description: fields.text("description")?,
+            name: fields.words("name")?,
+            description: fields.words("description")?,
             priority: fields.number("priority", 1..=100)?,
             max_per_second: fields.take("max_per_second").as_ref().map(speed_from).transpose()?,
             dry_run: again != Again::Apply && fields.flag("dry_run", false)?,
@@ -238,8 +238,8 @@ pub fn steer(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let mut fields = asked.fields(SMALL)?;
     let mut steering = || -> Result<Steering, String> {
         Ok(Steering {
-            name: fields.nullable_text("name")?,
-            description: fields.nullable_text("description")?,
+            name: fields.nullable_words("name")?,
+            description: fields.nullable_words("description")?,
             priority: fields.number("priority", 1..=100)?,
             max_per_second: match fields.take_nullable("max_per_second") {
                 None => None,
