@@ -108,6 +108,15 @@ pub struct LabelCounts {
     pub kept: i64,
 }
 
+impl LabelCounts {
+    pub fn add(&mut self, other: LabelCounts) {
+        self.added += other.added;
+        self.removed += other.removed;
+        self.updated += other.updated;
+        self.kept += other.kept;
+    }
+}
+
 /// What a job did, or would have done, to the labels of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicTally {

@@ -28,7 +28,7 @@
 //! | 3 | [`engine`], [`export`] |
 //! | 2 | [`store`], [`labeller`]: neither knows the other |
 //! | 1 | [`config`], [`os`], [`wire`], [`when`], [`lines`], [`catalogue`], [`label`] |
-//! | 0 | [`model`], [`job`]: no I/O |
+//! | 0 | [`model`], [`job`], [`histogram`]: no I/O |
 //!
 //! `tests/tidy.rs` holds them, and that each outside crate has one home.
 //!
@@ -63,6 +63,7 @@
 //! `schema.sql` is the map of the data, [`job`] has the transition tables, `label::apply` is the rule of what a reading
 //! changes, `store/commit.rs` is where it becomes so.
 
+pub mod histogram;
 pub mod model;
 
 pub mod job;

@@ -23,6 +23,8 @@ mod import;
 mod jobs;
 #[path = "store/leases.rs"]
 mod leases;
+#[path = "store/measured.rs"]
+mod measured;
 #[path = "store/prune.rs"]
 mod prune;
 

@@ -29,6 +29,7 @@ pub use rules::Compile;
 pub use stats::{Speed, Totals};
 
 use self::shared::Shared;
+use crate::histogram::Observed;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
 use crate::store::{Recovered, Result, Steering, Store};
@@ -239,6 +240,16 @@ impl Engine {
 
     pub fn totals(&self) -> Totals {
         self.shared.stats.totals()
+    }
+
+    /// The labeller's time on each item since the start.
+    pub fn analyses(&self) -> Observed {
+        self.shared.stats.analyses.observed()
+    }
+
+    /// The items of each commit since the start.
+    pub fn batches(&self) -> Observed {
+        self.shared.stats.batches.observed()
     }
 
     /// Claiming waits for room on the disk.

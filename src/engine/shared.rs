@@ -132,12 +132,14 @@ impl Shared {
         self.wake_lease();
     }
 
-    /// Worker `slot` begins to analyse an item.
-    pub fn begins(&self, slot: usize, job: JobId, pos: i64) {
+    /// Worker `slot` begins to analyse an item, at the time that it answers.
+    pub fn begins(&self, slot: usize, job: JobId, pos: i64) -> Instant {
         if let Err(error) = self.notes.begin(slot, job, pos) {
             self.fail(format!("the note of what was begun could not be written: {error}"));
         }
-        *self.begun(slot) = Some(Begun { job, pos, since: Instant::now() });
+        let since = Instant::now();
+        *self.begun(slot) = Some(Begun { job, pos, since });
+        since
     }
 
     fn begun(&self, slot: usize) -> std::sync::MutexGuard<'_, Option<Begun>> {

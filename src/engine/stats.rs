@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::histogram::Histogram;
 use crate::job::JobId;
 use crate::model::Millis;
 use crate::store::{Committed, Finding, LeaseOutcome};
@@ -21,9 +22,22 @@ const LEASE_ITEMS: usize = 256;
 /// Of a job about which nothing is known yet.
 const FIRST_LEASES: usize = 4;
 
-#[derive(Debug, Default)]
+/// Items of a commit, by which its size is told.
+const BATCHES: &[u64] = &[1, 3, 10, 30, 100, 300, 1_000, 3_000];
+
+#[derive(Debug)]
 pub struct Stats {
     inner: Mutex<Inner>,
+    /// The labeller's time on one item.
+    pub analyses: Histogram,
+    /// How many items were committed together.
+    pub batches: Histogram,
+}
+
+impl Default for Stats {
+    fn default() -> Stats {
+        Stats { inner: Mutex::default(), analyses: Histogram::times(), batches: Histogram::new(BATCHES) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +78,11 @@ impl Stats {
     }
 
     pub fn committed(&self, batch: &[LeaseOutcome], committed: &Committed, now: Millis) {
+        // What was only given back is no item of a commit.
+        match batch.iter().map(|outcome| outcome.done.len() as u64).sum() {
+            0 => {}
+            items => self.batches.observe(items),
+        }
         let mut inner = self.inner();
         inner.total.commits += 1;
         inner.total.done += committed.finished - committed.failed;

@@ -152,8 +152,10 @@ fn attempt(
         let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
         return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
     };
-    shared.begins(slot, job.job, item.pos);
-    let found = match analyse_guarded(&*rules.labeller, &document, &scope.topics) {
+    let since = shared.begins(slot, job.job, item.pos);
+    let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
+    shared.stats.analyses.took(since.elapsed());
+    let found = match analysed {
         Ok(detections) => rules.by_place(&detections),
         Err(failure) => return Ok(failed(failure, item, shared.now())),
     };

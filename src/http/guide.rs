@@ -88,11 +88,11 @@ pub fn tick(context: &Context, _: &mut Asked<'_>) -> Handled {
     context.engine.wake();
     let queue = context.store.queue()?;
     let totals = context.engine.totals();
-    let running = queue.live.1 + queue.bulk.1;
+    let running = queue.live.running + queue.bulk.running;
     Ok(Answer::json(json!({
         "picked": running,
         "done": totals.done,
         "failed": totals.failed,
-        "remaining": queue.live.0 + queue.bulk.0 + running,
+        "remaining": queue.live.pending + queue.bulk.pending + running,
     })))
 }

@@ -16,7 +16,7 @@ use super::rows::Counters;
 use super::undo::Undo;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{JobId, LabelCounts, NO_TOPICS_DETECTED};
+use crate::job::{JobId, LabelCounts, Lane, NO_TOPICS_DETECTED, TaskState};
 use crate::label::{Edit, Evidence, Place, ProgramNo, Provenance, Revision, Scope, TopicNo};
 use crate::model::{Failure, Millis};
 
@@ -253,10 +253,11 @@ impl Commit<'_> {
         let ledger = self.ledgers.entry(outcome.lease.job).or_default();
         match ending {
             Ending::Elsewhere => return,
-            Ending::Again { .. } => {
+            Ending::Again { charged, .. } => {
                 ledger.running -= 1;
                 ledger.pending += 1;
                 self.total.again += 1;
+                self.tx.count(|tally| if *charged { tally.retries += 1 } else { tally.read_again += 1 });
                 return;
             }
             Ending::Error(_) => {
@@ -296,12 +297,8 @@ impl Commit<'_> {
 
     fn count_labels(&mut self, job: JobId, counts: LabelCounts, edits: &[Edit]) {
         let ledger = self.ledgers.entry(job).or_default();
-        for total in [&mut ledger.labels, &mut self.total.labels] {
-            total.added += counts.added;
-            total.removed += counts.removed;
-            total.updated += counts.updated;
-            total.kept += counts.kept;
-        }
+        ledger.labels.add(counts);
+        self.total.labels.add(counts);
         for edit in edits {
             let (at, label) = match (edit.old, edit.new) {
                 (None, Some(new)) => (0, new),
@@ -317,13 +314,7 @@ impl Commit<'_> {
         let Commit { tx, now, counters, ledgers, mut total, .. } = self;
         counters.flush(tx)?;
         for (job, ledger) in ledgers {
-            tx.prepare_cached(
-                "UPDATE job SET pending = pending + ?2, running = running + ?3, done = done + ?4, failed = failed + ?5,
-                   errors = errors + ?6, labels_added = labels_added + ?7, labels_removed = labels_removed + ?8,
-                   labels_updated = labels_updated + ?9, labels_kept = labels_kept + ?10,
-                   weight_done = weight_done + ?11 WHERE id = ?1",
-            )?
-            .execute(params![
+            let counters = params![
                 job,
                 ledger.pending,
                 ledger.running,
@@ -335,13 +326,28 @@ impl Commit<'_> {
                 ledger.labels.updated,
                 ledger.labels.kept,
                 ledger.weight
-            ])?;
+            ];
+            let (lane, dry_run) = tx
+                .prepare_cached(
+                    "UPDATE job SET pending = pending + ?2, running = running + ?3, done = done + ?4,
+                       failed = failed + ?5, errors = errors + ?6, labels_added = labels_added + ?7,
+                       labels_removed = labels_removed + ?8, labels_updated = labels_updated + ?9,
+                       labels_kept = labels_kept + ?10, weight_done = weight_done + ?11 WHERE id = ?1
+                     RETURNING lane, dry_run",
+                )?
+                .query_row(counters, |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+            let lane = Lane::from_word(&lane).ok_or_else(|| Error::Damaged("job.lane".into()))?;
             for ((what, word), n) in ledger.tallies {
+                let state = if what == "outcome" { TaskState::Done } else { TaskState::Failed };
+                tx.count(|tally| tally.ended(lane, state, &word, n));
                 tx.prepare_cached(
                     "INSERT INTO tally (job, what, word, n) VALUES (?, ?, ?, ?)
                      ON CONFLICT DO UPDATE SET n = n + excluded.n",
                 )?
                 .execute(params![job, what, word, n])?;
+            }
+            if !dry_run {
+                tx.count(|tally| tally.labels.add(ledger.labels));
             }
             for (topic, [added, removed, updated]) in ledger.topics {
                 tx.prepare_cached(

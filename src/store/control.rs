@@ -6,7 +6,7 @@ use super::jobs::{group_of, job_by_id, job_row};
 use super::publish::cannot;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{Action, Allowed, Counts, Job, JobId, JobState, Lane, Recent};
+use crate::job::{Action, Allowed, Counts, Job, JobId, JobState, Lane, Recent, TaskState};
 use crate::model::Millis;
 
 /// What people may change of a job; None leaves it as it is.
@@ -29,6 +29,9 @@ impl Tx<'_> {
             to.as_str(),
             paused_from
         ])?;
+        if to.ended() {
+            self.count(|tally| *tally.jobs.entry(to).or_default() += 1);
+        }
         Ok(())
     }
 
@@ -36,7 +39,7 @@ impl Tx<'_> {
     pub(super) fn settle_job(&self, id: JobId, now: Millis) -> Result<()> {
         let job = job_row(self, id)?;
         if job.state == JobState::Cancelling && job.counts.pending > 0 {
-            self.cancel_pending(id)?;
+            self.cancel_pending(&job)?;
         }
         let Counts { total, pending, running, .. } = job.counts;
         let to = match job.state {
@@ -68,11 +71,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn cancel_pending(&self, id: JobId) -> Result<()> {
+    /// `job` as it stands.
+    fn cancel_pending(&self, job: &Job) -> Result<()> {
         self.prepare_cached("UPDATE job SET cancelled = cancelled + pending, pending = 0 WHERE id = ?")?
-            .execute([id])?;
+            .execute([job.id])?;
         self.prepare_cached("UPDATE task SET state = 'cancelled' WHERE job = ? AND state = 'pending'")?
-            .execute([id])?;
+            .execute([job.id])?;
+        self.count(|tally| tally.ended(job.lane, TaskState::Cancelled, "", job.counts.pending));
         Ok(())
     }
 
@@ -81,10 +86,12 @@ impl Tx<'_> {
         self.withdraw_application(job)?;
         if job.counts.total.is_none() {
             // Its list was not whole yet: what there is of it is its list.
-            self.prepare_cached("UPDATE job SET total = planned, cancelled = planned WHERE id = ?")?
-                .execute([job.id])?;
+            let cancelled = self
+                .prepare_cached("UPDATE job SET total = planned, cancelled = planned WHERE id = ? RETURNING cancelled")?
+                .query_row([job.id], |row| row.get(0))?;
+            self.count(|tally| tally.ended(job.lane, TaskState::Cancelled, "", cancelled));
         } else {
-            self.cancel_pending(job.id)?;
+            self.cancel_pending(job)?;
         }
         if job.counts.running > 0 {
             return self.set_state(job.id, job.state, JobState::Cancelling);

@@ -31,6 +31,15 @@ pub struct TopicCounts {
     pub programs: BTreeMap<String, (i64, i64)>,
 }
 
+/// The items of a program that the catalogue has topics for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramItems {
+    pub program: String,
+    pub items: i64,
+    /// Of those, the ones not read by its present rules.
+    pub not_fresh: i64,
+}
+
 /// How many items a filter selects, and where its list is cut into parts: each border is the first item of a next part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Cut {
@@ -175,6 +184,25 @@ impl Store {
             return Ok("notes have no media: a media filter leaves them out".into());
         }
         Ok(format!("none of the {in_range} items in the time range fits types, media and programs together"))
+    }
+
+    /// Of each program that has rules in the current revision, its items. As many rows as the catalogue has programs,
+    /// whatever programs the items name besides.
+    pub fn program_items(&self) -> Result<Vec<ProgramItems>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, coalesce(sum(items), 0), coalesce(sum(items) FILTER (WHERE coverage.revision = 0
+                     OR coalesce((SELECT hash FROM ruleset r WHERE r.revision = coverage.revision
+                     AND r.program = coverage.program), 0) <> current.hash), 0)
+                 FROM ruleset AS current JOIN program ON program.no = current.program
+                 LEFT JOIN coverage ON coverage.program = current.program
+                 WHERE current.revision = (SELECT max(no) FROM revision) GROUP BY current.program",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(ProgramItems { program: row.get(0)?, items: row.get(1)?, not_fresh: row.get(2)? })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 
     /// What carries topics in [from, until), and how many items of each program its present rules have not read.

@@ -23,6 +23,16 @@ pub struct ImportCounts {
     pub marks_dropped: u64,
 }
 
+impl ImportCounts {
+    pub fn add(&mut self, other: ImportCounts) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.refused += other.refused;
+        self.marks_dropped += other.marks_dropped;
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportOutcome {
     pub counts: ImportCounts,
@@ -40,6 +50,7 @@ impl Store {
             }
             let Importing { counters, outcome, .. } = importing;
             counters.flush(tx)?;
+            tx.count(|tally| tally.imported.add(outcome.counts));
             Ok(outcome)
         })
     }

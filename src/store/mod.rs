@@ -20,6 +20,7 @@ mod labels;
 mod lease;
 mod list;
 mod marks;
+mod measured;
 mod names;
 mod plan;
 mod prune;
@@ -42,7 +43,7 @@ pub use catalogue::{AppliedCatalogue, StoredRevision};
 pub use codec::Key;
 pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source};
 pub use control::Steering;
-pub use count::{Count, TopicCounts};
+pub use count::{Count, ProgramItems, TopicCounts};
 pub use derive::{Again, AgainWish};
 pub use import::{ImportCounts, ImportOutcome};
 pub use items::{ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
@@ -50,10 +51,11 @@ pub use jobs::{JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
+pub use measured::{Measured, Tally};
 pub use names::{Names, Shape};
 pub use plan::{Planned, Planning};
 pub use publish::{NewJob, Published, RequestKey};
-pub use queue::Queue;
+pub use queue::{InLane, Queue};
 pub use recover::{Begun, Recovered};
 pub use tasks::TaskRow;
 pub use undo::Undo;
@@ -69,6 +71,11 @@ pub mod forms {
 
 /// The oldest SQLite that does not lose a database when the write-ahead log is reset: <https://sqlite.org/wal.html>.
 const OLDEST_SQLITE: i32 = 3_053_000;
+
+/// Of the SQLite that is built in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
 
 /// What a verb can answer instead. A caller matches on it; the text is fit for people.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -142,6 +149,7 @@ pub struct Store {
     writer: writer::Writer,
     readers: r2d2::Pool<Readers>,
     names: Arc<RwLock<Names>>,
+    measured: Arc<Measured>,
     path: PathBuf,
 }
 
@@ -169,8 +177,14 @@ impl Store {
             .connection_timeout(Duration::from_secs(10))
             .build(Readers { path: path.clone() })
             .map_err(|error| Error::Database(error.to_string()))?;
-        let writer = writer::Writer::start(connection, Arc::clone(&names))?;
-        Ok(Store { writer, readers, names, path })
+        let measured = Arc::new(Measured::new());
+        let writer = writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured))?;
+        Ok(Store { writer, readers, names, measured, path })
+    }
+
+    /// What it has done since it was opened.
+    pub fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     /// Bytes of the database file and of its write-ahead log.

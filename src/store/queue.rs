@@ -6,13 +6,25 @@ use rusqlite::params;
 
 use super::{Result, Store};
 use crate::job::{Job, JobState, Lane};
+use crate::model::Millis;
+
+/// Tasks of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InLane {
+    /// A job whose list is not whole yet has what is planned of it pending, at least one.
+    pub pending: i64,
+    /// Of those, the ones of jobs that people hold.
+    pub paused: i64,
+    pub running: i64,
+    /// When the oldest job was published that has tasks pending and is not held.
+    pub waits_since: Option<Millis>,
+}
 
 /// Tasks that wait and that run, by lane, and what there is besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue {
-    /// (pending, running); a job whose list is not whole yet has what is planned of it pending, at least one.
-    pub live: (i64, i64),
-    pub bulk: (i64, i64),
+    pub live: InLane,
+    pub bulk: InLane,
     /// Jobs that have not ended, by state.
     pub jobs: BTreeMap<String, i64>,
     pub items: i64,
@@ -23,15 +35,21 @@ impl Store {
         self.read(|connection| {
             let mut queue = Queue::default();
             let mut statement =
-                connection.prepare_cached("SELECT lane, state, CASE WHEN state = 'draft' THEN 0 WHEN total IS NULL THEN max(planned, 1) ELSE pending END, running
+                connection.prepare_cached("SELECT lane, state, CASE WHEN state = 'draft' THEN 0 WHEN total IS NULL THEN max(planned, 1) ELSE pending END, running, published_at
                  FROM job WHERE finished_at IS NULL AND deleted = 0")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let lane: String = row.get(0)?;
                 let of_lane = if lane == Lane::Live.as_str() { &mut queue.live } else { &mut queue.bulk };
-                of_lane.0 += row.get::<_, i64>(2)?;
-                of_lane.1 += row.get::<_, i64>(3)?;
-                *queue.jobs.entry(row.get(1)?).or_default() += 1;
+                let (state, pending): (String, i64) = (row.get(1)?, row.get(2)?);
+                of_lane.pending += pending;
+                of_lane.running += row.get::<_, i64>(3)?;
+                if state == JobState::Paused.as_str() {
+                    of_lane.paused += pending;
+                } else if pending > 0 {
+                    of_lane.waits_since = [of_lane.waits_since, row.get(4)?].into_iter().flatten().min();
+                }
+                *queue.jobs.entry(state).or_default() += 1;
             }
             queue.items = connection
                 .prepare_cached("SELECT coalesce(sum(items), 0) FROM shape")?

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::codec::unpack_keys;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{JobId, JobState};
+use crate::job::{JobId, JobState, Lane, TaskState};
 use crate::model::Millis;
 
 /// An item whose analysis had begun, and was not known to have ended, when the process died.
@@ -115,7 +115,13 @@ fn count_death(tx: &Tx<'_>, begun: &Begun, max_attempts: u32, now: Millis) -> Re
          WHERE job = ?1 AND pos = ?2",
         params![begun.job, begun.pos, now],
     )?;
-    tx.execute("UPDATE job SET pending = pending - 1, quarantined = quarantined + 1 WHERE id = ?", [begun.job])?;
+    let lane: String = tx.query_row(
+        "UPDATE job SET pending = pending - 1, quarantined = quarantined + 1 WHERE id = ? RETURNING lane",
+        [begun.job],
+        |row| row.get(0),
+    )?;
+    let lane = Lane::from_word(&lane).ok_or_else(|| Error::Damaged("job.lane".into()))?;
+    tx.count(|tally| tally.ended(lane, TaskState::Quarantined, "crashed", 1));
     tx.execute(
         "INSERT INTO tally (job, what, word, n) VALUES (?, 'reason', 'crashed', 1) ON CONFLICT DO UPDATE SET n = n + 1",
         [begun.job],

@@ -8,13 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::measured::{Measured, Tally};
 use super::{Error, Names, Result};
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
@@ -43,6 +44,9 @@ pub(super) struct Tx<'a> {
     cut_log: Cell<bool>,
     /// What the log is to say once the batch is committed.
     news: RefCell<Vec<String>>,
+    /// What the verb that runs came to, and the others of the batch.
+    tally: RefCell<Tally>,
+    batch_tally: RefCell<Tally>,
     /// Why a verb of this batch ended the whole transaction.
     broken: RefCell<Option<Error>>,
 }
@@ -71,6 +75,11 @@ impl Tx<'_> {
         self.news.borrow_mut().push(line);
     }
 
+    /// For the metrics, if the verb succeeds and the commit holds.
+    pub fn count(&self, count: impl FnOnce(&mut Tally)) {
+        count(&mut self.tally.borrow_mut());
+    }
+
     fn forget_names(&self) -> Result<()> {
         if self.interned.get() {
             let names = Names::load(self.connection)?;
@@ -94,7 +103,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>) -> Result<Writer> {
+    pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>, measured: Arc<Measured>) -> Result<Writer> {
         let changes = connection.query_row(
             "SELECT max(last_change, coalesce((SELECT max(no) FROM change), 0)) FROM daemon",
             [],
@@ -105,7 +114,7 @@ impl Writer {
         let (sender, receiver) = bounded(WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, changes, &receiver))
+            .spawn(move || write_until_closed(connection, &names, &measured, changes, &receiver))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
         Ok(Writer { verbs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
@@ -164,9 +173,11 @@ fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<
     match verb(tx) {
         Ok(value) => {
             tx.prepare_cached("RELEASE verb")?.execute([])?;
+            tx.batch_tally.borrow_mut().add(tx.tally.take());
             Ok(value)
         }
         Err(error) => {
+            tx.tally.take();
             // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
             if !tx.is_autocommit()
                 && let Err(error) = tx.execute_batch("ROLLBACK TO verb; RELEASE verb")
@@ -184,7 +195,13 @@ fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<
     }
 }
 
-fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i64, verbs: &Receiver<Verb>) {
+fn write_until_closed(
+    connection: Connection,
+    names: &RwLock<Names>,
+    measured: &Measured,
+    changes: i64,
+    verbs: &Receiver<Verb>,
+) {
     let tx = Tx {
         connection: &connection,
         names,
@@ -192,6 +209,8 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
         news: RefCell::default(),
+        tally: RefCell::default(),
+        batch_tally: RefCell::default(),
         broken: RefCell::new(None),
     };
     let mut replies: Vec<Reply> = Vec::with_capacity(TOGETHER);
@@ -199,8 +218,15 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
     loop {
         match verbs.recv_timeout(IDLE) {
             Ok(first) => {
+                let begun = Instant::now();
                 let committed = commit_together(&tx, first, verbs, &mut replies);
+                let tally = tx.batch_tally.take();
+                if committed.is_ok() {
+                    measured.commits.took(begun.elapsed());
+                    measured.committed(tally);
+                }
                 if let Err(error) = &committed {
+                    measured.rolled_back();
                     warn!("a commit was rolled back: {error}");
                     if let Err(error) = tx.forget_names() {
                         error!("names could not be read again: {error}");
@@ -210,24 +236,24 @@ fn write_until_closed(connection: Connection, names: &RwLock<Names>, changes: i6
                     info!("{line}");
                 }
                 // Until no reader is in the way: what was erased is not to stay in the log.
-                if tx.cut_log.get() && cut_log_unless_read(&connection) {
+                if tx.cut_log.get() && cut_log_unless_read(&connection, measured) {
                     tx.cut_log.set(false);
                 }
                 replies.drain(..).for_each(|reply| reply(&committed));
                 log_is_cut = false;
                 if LOG_PAGES.get() >= CHECKPOINT_PAGES {
-                    checkpoint(&connection, "PASSIVE");
+                    checkpoint(&connection, measured, "PASSIVE");
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
                 if !log_is_cut {
-                    log_is_cut = cut_log_unless_read(&connection);
+                    log_is_cut = cut_log_unless_read(&connection, measured);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    cut_log_unless_read(&connection);
+    cut_log_unless_read(&connection, measured);
 }
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
@@ -271,23 +297,25 @@ fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
 
 /// Cuts the log. Where a reader still needs it, that is left for another time: neither the next verb nor the end of the
 /// daemon waits for somebody's long export.
-fn cut_log_unless_read(connection: &Connection) -> bool {
+fn cut_log_unless_read(connection: &Connection, measured: &Measured) -> bool {
     let patience = |patience| {
         if let Err(error) = connection.busy_timeout(patience) {
             warn!("busy_timeout: {error}");
         }
     };
     patience(Duration::ZERO);
-    let cut = checkpoint(connection, "TRUNCATE");
+    let cut = checkpoint(connection, measured, "TRUNCATE");
     patience(super::schema::PATIENCE);
     cut
 }
 
 /// Folds the log back. False where somebody was in the way.
-fn checkpoint(connection: &Connection, mode: &str) -> bool {
+fn checkpoint(connection: &Connection, measured: &Measured, mode: &str) -> bool {
+    let begun = Instant::now();
     let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
     });
+    measured.checkpoints.took(begun.elapsed());
     match done {
         // What could not be folded back (a reader still needs it) is tried again after the next commit.
         Ok((busy, in_log, folded)) => {

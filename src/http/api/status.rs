@@ -25,8 +25,8 @@ pub fn status(context: &Context, asked: &mut Asked<'_>) -> Handled {
         "held": context.engine.held().then_some("storage_full"),
         "workers": context.engine.workers(),
         "queue": {
-            "live": {"pending": queue.live.0, "running": queue.live.1},
-            "bulk": {"pending": queue.bulk.0, "running": queue.bulk.1},
+            "live": {"pending": queue.live.pending, "running": queue.live.running},
+            "bulk": {"pending": queue.bulk.pending, "running": queue.bulk.running},
         },
         "items": queue.items,
         "jobs": queue.jobs,
