@@ -16,6 +16,7 @@ use log::{error, info, warn};
 use crate::config::{self, Config, Partial};
 use crate::engine::{Compile, Engine, Settings};
 use crate::http::access::{Access, listening_refused};
+use crate::http::calls::Calls;
 use crate::http::{Context, Endpoint, Listener};
 use crate::labeller::{Labeller, panic_is_caught, phrases};
 use crate::model::Catalogue;
@@ -98,6 +99,7 @@ impl Daemon {
             access,
             address: address.to_string(),
             base_url,
+            calls: Calls::default(),
         };
         let endpoint = Endpoint::open(context, listeners).inspect_err(|_| {
             // What was begun ends, or the next start would suspect it.

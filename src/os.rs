@@ -1,6 +1,8 @@
 //! What the operating system lends: the data directory and its lock, signals, systemd's ear, free space, and files that
 //! appear whole. The only home of signal-hook, sd-notify and rustix.
 
+pub mod process;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};

@@ -8,9 +8,11 @@ pub mod access;
 mod answer;
 mod api;
 mod asked;
+pub mod calls;
 mod gate;
 mod genesys;
 mod guide;
+mod metrics;
 mod openapi;
 mod page;
 mod routes;
@@ -23,16 +25,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, error, warn};
 use tiny_http::{Request, Server};
 
 use self::access::{Access, AccessError, Asking};
-use self::answer::{Answer, Problem};
+use self::answer::{Answer, Boxed, Problem};
 use self::asked::{Asked, Query};
+use self::calls::Calls;
 pub use self::gate::Listener;
 use self::gate::{Gate, Limits};
+use self::routes::Route;
 use crate::config::Config;
 use crate::engine::{Compile, Engine};
 use crate::store::Store;
@@ -52,6 +56,7 @@ pub struct Context {
     pub address: String,
     /// Where a browser finds the daemon.
     pub base_url: String,
+    pub calls: Calls,
 }
 
 impl Context {
@@ -120,7 +125,7 @@ fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
 }
 
 impl Endpoint {
-    pub fn open(context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
+    pub fn open(mut context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
         let limits = Limits { requests: 32, ..Limits::default() };
         // Whoever reaches this socket is taken at its word: it lies in the directory that is ours alone.
         let socket = context.config.data_dir.join("http.sock");
@@ -128,6 +133,7 @@ impl Endpoint {
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display())))?;
         let handlers = limits.requests;
         let gate = Gate::open(listeners, socket.clone(), limits)?;
+        context.calls.gate = gate.counts();
         let behind =
             Arc::new(Behind { context, socket, server: RwLock::new((0, server)), stopping: AtomicBool::new(false) });
         let mut threads = Vec::with_capacity(handlers);
@@ -155,8 +161,8 @@ impl Endpoint {
             server.unblock();
         }
         // A request that outlived the grace is not waited for: it ends with the process.
-        let patience = std::time::Instant::now() + Duration::from_secs(1);
-        while std::time::Instant::now() < patience && self.threads.iter().any(|thread| !thread.is_finished()) {
+        let patience = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < patience && self.threads.iter().any(|thread| !thread.is_finished()) {
             server.unblock();
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -203,31 +209,41 @@ impl Behind {
     }
 
     fn answer(&self, mut request: Request) {
-        let handled = self.handle(&mut request);
+        let begun = Instant::now();
+        let mut route = None;
+        let handled = self.handle(&mut request, &mut route);
         if let Err(problem) = &handled {
             debug!("{} {}: {} {}", request.method(), path_of(request.url()), problem.status, problem.code);
         }
-        let responded = match handled {
+        let response = match handled {
             Ok(Answer::Stream { content_type, file, body }) if *request.method() != tiny_http::Method::Head => {
-                answer::stream(request.into_writer(), content_type, &file, body)
+                let streamed = answer::stream(request.into_writer(), content_type, &file, body);
+                return self.answered(route, 200, begun, streamed);
             }
-            Ok(answer) => request.respond(tiny_http::Response::from(answer)),
+            Ok(answer) => Boxed::from(answer),
             Err(problem) if genesys::owns(path_of(request.url())) => {
                 let words = genesys::error(&problem, bears_token(&request));
-                request.respond(answer::refuse_in(&words, problem))
+                answer::refuse_in(&words, problem)
             }
             Err(problem) if page::tells(&problem, path_of(request.url()), header_of(&request, "Accept")) => {
-                let page = page::refused(&problem, path_of(request.url()));
-                request.respond(page)
+                page::refused(&problem, path_of(request.url()))
             }
-            Err(problem) => request.respond(tiny_http::Response::from(problem)),
+            Err(problem) => Boxed::from(problem),
         };
+        let status = response.status_code().0;
+        let responded = request.respond(response);
+        self.answered(route, status, begun, responded);
+    }
+
+    fn answered(&self, route: Option<&'static Route>, status: u16, begun: Instant, responded: io::Result<()>) {
+        self.context.calls.answered(route, status, begun.elapsed());
         if let Err(error) = responded {
             debug!("a client left before its answer: {error}");
         }
     }
 
-    fn handle(&self, request: &mut Request) -> Handled {
+    /// `on` becomes the route, for the counters: also where the caller is not let in.
+    fn handle(&self, request: &mut Request, on: &mut Option<&'static Route>) -> Handled {
         let now = when::now();
         let method = request.method().to_string();
         let url = request.url().to_owned();
@@ -241,6 +257,7 @@ impl Behind {
         let over_unix = header("X-Relabeld-Via").as_deref() == Some("unix");
 
         let found = routes::find(&method, path);
+        *on = found.as_ref().ok().map(|(route, _)| *route);
         let changes = found.as_ref().is_ok_and(|(route, _)| route.changes);
         let asking = Asking {
             method: &method,

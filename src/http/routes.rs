@@ -3,13 +3,13 @@
 use super::answer::Problem;
 use super::api::{catalogue, items, jobs, labels, status};
 use super::asked::{Asked, decode};
-use super::{Context, Handled, genesys, guide, openapi, page};
+use super::{Context, Handled, genesys, guide, metrics, openapi, page};
 use crate::wire::shorten;
 
 pub struct Route {
-    method: &'static str,
+    pub method: &'static str,
     /// `*` stands for any one part, and `a|b` for one of these.
-    path: &'static str,
+    pub path: &'static str,
     /// A read by whatever method needs no more than the right to read.
     pub changes: bool,
     pub handle: fn(&Context, &mut Asked<'_>) -> Handled,
@@ -59,6 +59,7 @@ const ROUTES: &[Route] = routes! {
     read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*/interactions" => genesys::interactions,
     read GET "/healthz" => status::healthz,
     read GET "/readyz" => status::readyz,
+    read GET "/metrics" => metrics::show,
     read GET "/login/page.css" => page::style,
     read GET "/openapi.json" => openapi::show,
     read GET "/login/*" => status::enter,

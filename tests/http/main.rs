@@ -15,6 +15,7 @@ mod hostile;
 mod items;
 mod jobs;
 mod lists;
+mod metrics;
 mod openapi;
 mod repeated;
 #[path = "../common/source.rs"]

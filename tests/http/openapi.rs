@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::daemon::Daemon;
 use super::{conversation, note, rules, source, spanned};
 
-const DOCUMENT: &str = include_str!("../../src/http/openapi.json");
+pub const DOCUMENT: &str = include_str!("../../src/http/openapi.json");
 /// A job that stays where it is for as long as a test looks at it.
 const SLOW: f64 = 0.001;
 
@@ -26,7 +26,7 @@ fn root() -> &'static Path {
 }
 
 /// Jobs 1 to 4: made, taken back, made again, tried out.
-fn jobs_that_ended(dir: &Path) {
+pub fn jobs_that_ended(dir: &Path) {
     let daemon = Daemon::on(dir, &[]);
     daemon.apply(&rules());
     let items = [
@@ -47,7 +47,7 @@ fn jobs_that_ended(dir: &Path) {
 }
 
 /// Jobs 5 and 6: one whose items are errors, and one that could not be planned, so long ago that it is pruned.
-fn jobs_that_failed(dir: &Path) {
+pub fn jobs_that_failed(dir: &Path) {
     let store = Store::open(dir, Durability::Normal).unwrap();
     let now = when::now();
     let epoch = store.recover(Vec::new(), 3, now).unwrap().epoch;

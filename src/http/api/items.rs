@@ -144,6 +144,7 @@ impl<'a> Import<'a> {
             match parsed {
                 Err(reason) => {
                     self.bad += 1;
+                    self.context.calls.bad_line();
                     self.report(number, &reason);
                 }
                 Ok(_) if !store => {}
@@ -183,12 +184,7 @@ impl<'a> Import<'a> {
             .store
             .import(batch, self.now)
             .map_err(|error| Problem::from(error).with("last_line", json!(self.last_line)))?;
-        let counts = outcome.counts;
-        self.counts.inserted += counts.inserted;
-        self.counts.updated += counts.updated;
-        self.counts.unchanged += counts.unchanged;
-        self.counts.refused += counts.refused;
-        self.counts.marks_dropped += counts.marks_dropped;
+        self.counts.add(outcome.counts);
         for (line, remark) in &outcome.remarks {
             self.report(*line, remark);
         }

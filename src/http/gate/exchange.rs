@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::body::Body;
 use super::head::Head;
-use super::refusal::Refusal;
 use super::wire::{Buffer, Received, Sent, Stream, Watched};
 
 /// Reads and writes in one turn, so that one fast pair of peers does not hold up the others.
@@ -32,6 +31,8 @@ pub enum Turn {
     Going,
     /// tiny_http is done, and this is left for the client.
     Answered(Buffer),
+    /// tiny_http hung up without a word.
+    Unanswered,
     Gone,
 }
 
@@ -91,12 +92,10 @@ impl Exchange {
                 return Turn::Gone;
             }
             if self.answer_ended {
-                let rest = if self.answer.has_begun() {
-                    std::mem::take(&mut self.down)
-                } else {
-                    Buffer::from(Refusal::Unanswered.answer())
+                return match self.answer.has_begun() {
+                    true => Turn::Answered(std::mem::take(&mut self.down)),
+                    false => Turn::Unanswered,
                 };
-                return Turn::Answered(rest);
             }
             if !moved {
                 break;

@@ -36,6 +36,7 @@
 
 mod answer;
 mod body;
+mod counts;
 mod doors;
 mod exchange;
 mod framing;
@@ -57,6 +58,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use polling::Poller;
+
+pub use self::counts::Counts;
 
 /// Where clients come in.
 pub enum Listener {
@@ -111,7 +114,7 @@ impl Limits {
 }
 
 /// The soft limit of open files; a guess of 1,024 where `/proc` does not tell.
-fn descriptor_limit() -> usize {
+pub fn descriptor_limit() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits
         .lines()
@@ -130,6 +133,7 @@ pub struct Gate {
     poller: Arc<Poller>,
     /// Set once: when the last request must have ended.
     stop: Arc<OnceLock<Instant>>,
+    counts: Arc<Counts>,
 }
 
 impl Gate {
@@ -139,9 +143,21 @@ impl Gate {
         let poller = Arc::new(Poller::new()?);
         let stop = Arc::new(OnceLock::new());
         let limits = limits.fitted_to(descriptor_limit());
-        let server = serve::Server::new(listeners, upstream, limits, Arc::clone(&poller), Arc::clone(&stop))?;
+        let counts = Arc::new(Counts::default());
+        let server = serve::Server::new(
+            listeners,
+            upstream,
+            limits,
+            Arc::clone(&poller),
+            Arc::clone(&stop),
+            Arc::clone(&counts),
+        )?;
         let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run())?;
-        Ok(Gate { thread: Some(thread), poller, stop })
+        Ok(Gate { thread: Some(thread), poller, stop, counts })
+    }
+
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// Stops accepting at once, lets requests in flight end for up to `grace`, then closes what is

@@ -28,6 +28,10 @@ impl Refusal {
         }
     }
 
+    pub fn status(self) -> u16 {
+        self.parts().0
+    }
+
     /// The whole answer. Its texts are constants without a character that JSON would escape.
     pub fn answer(self) -> Vec<u8> {
         let (status, reason, code, detail) = self.parts();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use polling::{Event, Events, Poller};
 
+use super::counts::Counts;
 use super::doors::{Caller, Doors};
 use super::exchange::{Exchange, Turn};
 use super::head::{self, Via};
@@ -49,6 +50,7 @@ pub struct Server {
     stop: Arc<OnceLock<Instant>>,
     upstream: PathBuf,
     limits: Limits,
+    counts: Arc<Counts>,
     doors: Doors,
     waiting: BTreeMap<Number, Waiting>,
     /// Those with a whole head, until a place with tiny_http is free; who came first is first.
@@ -66,6 +68,7 @@ impl Server {
         limits: Limits,
         poller: Arc<Poller>,
         stop: Arc<OnceLock<Instant>>,
+        counts: Arc<Counts>,
     ) -> io::Result<Self> {
         let doors = Doors::open(listeners, &poller)?;
         Ok(Server {
@@ -73,6 +76,7 @@ impl Server {
             stop,
             upstream,
             limits,
+            counts,
             next: doors.count(),
             doors,
             waiting: BTreeMap::new(),
@@ -86,6 +90,8 @@ impl Server {
     pub fn run(mut self) {
         let mut events = Events::new();
         while !self.is_over() {
+            let held = self.waiting.len() + self.line.len() + self.exchanges.len() + self.leaving.len();
+            self.counts.hold(held);
             let timeout = self.timeout(Instant::now());
             events.clear();
             if let Err(error) = self.poller.wait(&mut events, timeout)
@@ -213,6 +219,11 @@ impl Server {
                     self.leave(number, exchange.into_client(), rest, now);
                 }
             }
+            Turn::Unanswered => {
+                if let Some(exchange) = self.exchanges.remove(&number) {
+                    self.refuse(number, exchange.into_client(), Refusal::Unanswered, now);
+                }
+            }
         }
     }
 
@@ -328,6 +339,7 @@ impl Server {
 
     fn refuse(&mut self, number: Number, client: Watched<Stream>, refusal: Refusal, now: Instant) {
         log::debug!("a request was refused: {refusal:?}");
+        self.counts.refuse(refusal);
         self.leave(number, client, Buffer::from(refusal.answer()), now);
     }
 
