@@ -305,7 +305,7 @@ fn the_token_for_metrics_opens_them_and_nothing_else() {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let mut refused = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         for method in methods.as_object().unwrap().keys() {
             if !["/metrics", "/healthz", "/readyz"].contains(&path.as_str()) {
                 with("token.metrics", &method.to_uppercase(), &path).expect_problem(403, "forbidden", &["token"]);
