@@ -1,5 +1,7 @@
 //! The daemon: opened, recovered, started, waited for, stopped, in that order and back.
 
+mod restore;
+
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::net::TcpListener;
@@ -13,6 +15,7 @@ use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
 
+pub use self::restore::{Telling, restore};
 use crate::config::{self, Config, Partial};
 use crate::engine::{Compile, Engine, Settings};
 use crate::http::access::{Access, listening_refused};
@@ -21,7 +24,7 @@ use crate::http::{Context, Endpoint, Listener};
 use crate::labeller::{Labeller, panic_is_caught, phrases};
 use crate::model::Catalogue;
 use crate::os::{self, Lock};
-use crate::store::{Durability, Store};
+use crate::store::{Durability, FILE, Store};
 use crate::when;
 
 /// Requests under way at a stop may take this long.
@@ -244,7 +247,7 @@ pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Resul
 
 /// What is wrong with the database; None where there is none.
 fn recount(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
-    if !data_dir.join("relabeld.db").exists() {
+    if !data_dir.join(FILE).exists() {
         return Ok(None);
     }
     let _lock = os::lock(data_dir).context("the database is checked while no daemon runs")?;

@@ -56,7 +56,9 @@
 //!     `Action::in_state`, and all else is refused and changes nothing.
 //! 13. What an unended job needs is never pruned, a change's number never given twice, and who follows the feed from
 //!     before a pruned change is told.
-//! 14. Counters are rows changed in the transaction that changes what they count; `relabeld check` recounts them all.
+//! 14. A backup is of one moment, with all that was answered before it was asked for; restored, its bulk jobs wait, and
+//!     the feed's numbers leap.
+//! 15. Counters are rows changed in the transaction that changes what they count; `relabeld check` recounts them all.
 //!
 //! # Where to begin
 //!

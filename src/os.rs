@@ -133,7 +133,7 @@ fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// A name is durable only when its directory is.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,5 +1,6 @@
 //! JSON bodies: what the API takes and gives of jobs, the same for daemon and client.
 
+pub mod digest;
 mod ids;
 
 use serde_json::{Map, Value, json};

@@ -6,6 +6,8 @@ mod actions;
 mod again;
 #[path = "store/apply.rs"]
 mod apply;
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/catalogue.rs"]
 mod catalogue;
 #[path = "store/check.rs"]

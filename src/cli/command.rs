@@ -66,7 +66,7 @@ pub enum When {
     Never,
 }
 
-/// Every command but serve, demo, check, completions and man asks a running daemon over HTTP.
+/// Every command but serve, demo, check, restore, completions and man asks a running daemon over HTTP.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon
@@ -286,6 +286,39 @@ Example:
     /// Replace a token
     #[command(subcommand)]
     Token(Token),
+
+    /// Copy the daemon's database, while it goes on, to FILE, which appears when it is whole
+    #[command(after_help = "\
+The copy is of one moment and holds all but the tokens; nothing waits for it. It needs the room of the database in the
+daemon's data directory while it lasts, and comes with a digest that is checked. The token token.read is enough.
+
+Examples:
+  relabeld backup relabeld-$(date -I).db
+  relabeld backup - | zstd | ssh box 'cat > relabeld.db.zst'
+  relabeld backup --json --force latest.db")]
+    Backup {
+        /// Where to; - is stdout
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace FILE where it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make the database of a data directory from a backup, with no daemon running there
+    #[command(after_help = "\
+The backup is checked whole first: a full recount. A database that is there is never replaced: move it away.
+Bulk jobs that had not ended come back paused, and `relabeld resume JOB` lets each go on where it was.
+Tokens are not in a backup: the next start makes new ones, where there are none.
+Who follows `relabeld labels --since` is told to begin anew, for the feed may have gone further than the backup.
+
+Examples:
+  relabeld restore relabeld-2026-11-20.db --data-dir /var/lib/relabeld
+  ssh box relabeld backup - | relabeld restore - --data-dir ./data")]
+    Restore {
+        /// What `relabeld backup` wrote, plain or gzipped; - is stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  relabeld completions bash > /etc/bash_completion.d/relabeld")]

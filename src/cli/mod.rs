@@ -18,8 +18,9 @@ use clap::Parser;
 
 use self::args::{Catalogue, Relabel, Token};
 use self::command::{Cli, Command, Global, When};
+use self::settings::Settings;
 use crate::client::{Color, Error, Options, Place, Session};
-use crate::client::{catalogue, import, items, jobs, publish, status, watch};
+use crate::client::{backup, catalogue, import, items, jobs, publish, status, watch};
 use crate::{daemon, demo, os};
 
 /// Runs what the command line says; the exit code is its result.
@@ -50,7 +51,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
     let env = |name: &str| std::env::var_os(name);
     let data_dir = global.data_dir.clone();
     let options = global.options(env);
-    let json = options.json;
+    let (json, quiet) = (options.json, options.quiet);
     let on = || Session::open(options);
     match command {
         Command::Serve(settings) => {
@@ -60,6 +61,11 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Check(settings) => {
             let settings = settings.completed(data_dir.as_deref(), env);
             local(daemon::check(settings.flags, settings.config, json))
+        }
+        Command::Restore { file } => {
+            let settings = Settings::default().completed(data_dir.as_deref(), env);
+            let telling = daemon::Telling { json, quiet };
+            local(daemon::restore(settings.flags, settings.config, &file, telling))
         }
         Command::Demo(demo) => local(demo::run(demo.options())),
         Command::Completions { shell } => pages::completions(shell),
@@ -120,6 +126,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Topics(span) => items::topics(&on()?, &span.query()),
         Command::Status => status::show(&on()?),
         Command::Login { read } => status::login(&on()?, read),
+        Command::Backup { file, force } => backup::run(&on()?, &file, force),
         Command::Token(Token::Rotate { name }) => status::rotate(&on()?, &name),
     }
 }

@@ -11,6 +11,7 @@ use super::dial::dial;
 use super::find::{Found, Place, find};
 use super::problem::{Error, Problem};
 use super::render::write_error;
+use crate::wire::digest;
 
 /// Query parameters; those with an empty value are not sent.
 pub type Query<'a> = &'a [(&'a str, &'a str)];
@@ -41,6 +42,28 @@ pub enum Payload<'a> {
     /// Lines of unknown length. Without `Expect`: ureq takes a 100 that has header fields, as a proxy may send, for a
     /// final answer and waits for ever.
     Stream(&'a mut dyn Read),
+}
+
+/// An answer that is read as it comes.
+pub struct Download {
+    pub length: Option<u64>,
+    /// As its header has it.
+    pub digest: Option<String>,
+    body: Box<dyn Read>,
+    whence: Daemon,
+}
+
+impl Download {
+    /// The next bytes; none at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match self.body.read(buffer) {
+                Ok(n) => return Ok(n),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.whence.lost(&e)),
+            }
+        }
+    }
 }
 
 impl Daemon {
@@ -86,17 +109,22 @@ impl Daemon {
         Ok(Answer { status, text, value })
     }
 
+    pub fn download(&self, path: &str, query: Query) -> Result<Download, Error> {
+        let response = self.send(Method::GET, path, query, &[], Payload::Nothing)?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let length = header("Content-Length").and_then(|length| length.parse().ok());
+        let digest = header(digest::HEADER);
+        Ok(Download { length, digest, body: Box::new(response.into_body().into_reader()), whence: self.clone() })
+    }
+
     /// Copies the answer to `out` as it comes; `what` names `out` in an error.
     pub fn copy(&self, path: &str, query: Query, out: &mut dyn Write, what: &str) -> Result<(), Error> {
-        let response = self.send(Method::GET, path, query, &[], Payload::Nothing)?;
-        let mut body = response.into_body().into_reader();
+        let mut download = self.download(path, query)?;
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            match body.read(&mut buffer) {
-                Ok(0) => return out.flush().map_err(|e| write_error(what, &e)),
-                Ok(n) => out.write_all(&buffer[..n]).map_err(|e| write_error(what, &e))?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.lost(&e)),
+            match download.read(&mut buffer)? {
+                0 => return out.flush().map_err(|e| write_error(what, &e)),
+                n => out.write_all(&buffer[..n]).map_err(|e| write_error(what, &e))?,
             }
         }
     }

@@ -6,6 +6,7 @@
 //! - The rest are the commands, by noun. Each is one function of a [`Session`].
 
 mod ask;
+pub mod backup;
 mod batch;
 mod call;
 pub mod catalogue;

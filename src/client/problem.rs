@@ -138,6 +138,9 @@ impl Problem {
             ("too_many_items", _) => "add --split to make several jobs of it, or narrow --from, --until and --programs",
             ("too_large", _) if self.asked == "/api/v1/jobs" => "cut the list into several",
             ("too_many_requests", _) => "wait a little and try again",
+            ("storage_full", _) if self.asked == super::backup::BACKUP => {
+                "the queue is not held by this: make room on the daemon's disk"
+            }
             ("storage_full", _) => {
                 "make room on the daemon's disk; it goes on by itself. `relabeld status` shows the state"
             }

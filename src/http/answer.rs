@@ -7,6 +7,7 @@ use tiny_http::{Header, Response, StatusCode};
 
 use super::access::Refusal;
 use crate::store;
+use crate::wire::digest;
 
 /// Every code that there is, with its title.
 pub const TITLES: [(&str, &str); 14] = [
@@ -89,6 +90,8 @@ impl From<store::Error> for Problem {
                 Problem::new(422, "too_many_items", detail).with("count", json!(count)).with("limit", json!(limit))
             }
             Error::Full => Problem::full(),
+            Error::NoRoom(_) => Problem::new(507, "storage_full", detail),
+            Error::Busy(_) => Problem::new(429, "too_many_requests", detail),
             Error::Stopping => Problem::new(503, "shutting_down", detail),
             Error::Damaged(_) | Error::Unusable(_) | Error::Database(_) => {
                 // What is wrong with the database is for the operator, in the log.
@@ -114,6 +117,14 @@ pub enum Answer {
     Stream {
         content_type: &'static str,
         file: String,
+        body: Box<dyn Read + Send>,
+    },
+    /// A stream of known length and digest.
+    File {
+        content_type: &'static str,
+        file: String,
+        bytes: u64,
+        digest: String,
         body: Box<dyn Read + Send>,
     },
     /// 204, or a redirect.
@@ -161,7 +172,7 @@ impl From<Answer> for Boxed {
                 text(status, headers, "application/json", body.to_string() + "\n")
             }
             Answer::Text { content_type, body, headers } => text(200, headers, content_type, body),
-            Answer::Stream { content_type, file, body } => {
+            Answer::Stream { content_type, file, body } | Answer::File { content_type, file, body, .. } => {
                 let headers = vec![
                     ("Content-Type", content_type.to_owned()),
                     ("Content-Disposition", format!("attachment; filename=\"{file}\"")),
@@ -194,6 +205,30 @@ pub fn stream(
         to.write_all(b"\r\n")?;
         if n == 0 {
             return to.flush();
+        }
+    }
+}
+
+/// Sends a file of known length with its digest. One that is cut short on its way is so to every client.
+pub fn send_file(
+    mut to: Box<dyn Write + Send>,
+    content_type: &str,
+    file: &str,
+    (bytes, digest): (u64, &str),
+    body: Box<dyn Read + Send>,
+) -> io::Result<()> {
+    write!(
+        to,
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Disposition: attachment; filename=\"{file}\"\r\n\
+         {}: {digest}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nContent-Length: {bytes}\r\n\r\n",
+        digest::HEADER
+    )?;
+    let mut left = body.take(bytes);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match left.read(&mut buffer).inspect_err(|error| log::error!("a backup broke off: {error}"))? {
+            0 => return to.flush(),
+            n => to.write_all(&buffer[..n])?,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Asked<'a> {
     pub content_encoding: Option<String>,
     pub content_type: Option<String>,
     pub idempotency_key: Option<String>,
+    /// A GET of which only the head is wanted.
+    pub head: bool,
     pub now: Millis,
 }
 

@@ -220,6 +220,10 @@ impl Behind {
                 let streamed = answer::stream(request.into_writer(), content_type, &file, body);
                 return self.answered(route, 200, begun, streamed);
             }
+            Ok(Answer::File { content_type, file, bytes, digest, body }) => {
+                let sent = answer::send_file(request.into_writer(), content_type, &file, (bytes, &digest), body);
+                return self.answered(route, 200, begun, sent);
+            }
             Ok(answer) => Boxed::from(answer),
             Err(problem) if genesys::owns(path_of(request.url())) => {
                 let words = genesys::error(&problem, bears_token(&request));
@@ -294,6 +298,7 @@ impl Behind {
             content_encoding,
             content_type,
             idempotency_key,
+            head: method == "HEAD",
             now,
         };
         (route.handle)(&self.context, &mut asked)

@@ -1,7 +1,7 @@
 //! The table of calls: method and path, whether the call changes something, who handles it.
 
 use super::answer::Problem;
-use super::api::{catalogue, items, jobs, labels, status};
+use super::api::{backup, catalogue, items, jobs, labels, status};
 use super::asked::{Asked, decode};
 use super::{Context, Handled, genesys, guide, metrics, openapi, page};
 use crate::wire::shorten;
@@ -43,6 +43,7 @@ const ROUTES: &[Route] = routes! {
     change DELETE "/api/v1/jobs/*" => jobs::delete,
     change POST "/api/v1/jobs/*/publish|pause|resume|cancel|retry|revert|apply" => jobs::control,
     read GET "/api/v1/topics" => labels::topics,
+    read GET "/api/v1/backup" => backup::backup,
     read GET "/api/v1/status" => status::status,
     read POST "/api/v1/login" => status::login,
     read POST "/api/v1/logout" => status::logout,

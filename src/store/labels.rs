@@ -109,7 +109,7 @@ impl Store {
                 .query_row([], |row| row.get(0))?;
             if after < pruned {
                 return Err(Error::HistoryPruned(format!(
-                    "since: changes up to number {pruned} were pruned (retention_days): take the last_change of /api/v1/status, read all labels, and follow from there"
+                    "since: changes up to number {pruned} are not here any more (retention_days, or a restore): take the last_change of /api/v1/status, read all labels, and follow from there"
                 )));
             }
             let mut statement = connection.prepare_cached(&format!(

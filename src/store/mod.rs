@@ -4,6 +4,7 @@
 //! through one thread that takes what is waiting and commits it together (see [`writer`]): a verb that has answered is
 //! on the disk.
 
+mod backup;
 mod body;
 mod catalogue;
 pub mod check;
@@ -27,6 +28,7 @@ mod prune;
 mod publish;
 mod queue;
 mod recover;
+mod restore;
 mod rows;
 mod schema;
 mod tasks;
@@ -39,6 +41,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+pub use backup::{Copy, SCRATCH};
 pub use catalogue::{AppliedCatalogue, StoredRevision};
 pub use codec::Key;
 pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source};
@@ -57,6 +60,7 @@ pub use plan::{Planned, Planning};
 pub use publish::{NewJob, Published, RequestKey};
 pub use queue::{InLane, Queue};
 pub use recover::{Begun, Recovered};
+pub use restore::{Header, Restored};
 pub use tasks::TaskRow;
 pub use undo::Undo;
 
@@ -68,6 +72,9 @@ pub mod forms {
     pub use super::body::document;
     pub use super::codec::{pack_labels, put_fresh};
 }
+
+/// The database's name in its directory.
+pub const FILE: &str = "relabeld.db";
 
 /// The oldest SQLite that does not lose a database when the write-ahead log is reset: <https://sqlite.org/wal.html>.
 const OLDEST_SQLITE: i32 = 3_053_000;
@@ -96,6 +103,11 @@ pub enum Error {
     TooManyItems { count: i64, limit: i64 },
     #[error("the disk is full")]
     Full,
+    /// What was asked for needs more room than there is; nothing else is held up by that.
+    #[error("{0}")]
+    NoRoom(String),
+    #[error("{0}")]
+    Busy(String),
     #[error("the database is damaged: {0}")]
     Damaged(String),
     #[error("{0}")]
@@ -134,6 +146,15 @@ impl From<codec::Damaged> for Error {
     }
 }
 
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::Full,
+            _ => Error::Database(error.to_string()),
+        }
+    }
+}
+
 /// How hard a commit is pushed to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -150,6 +171,7 @@ pub struct Store {
     readers: r2d2::Pool<Readers>,
     names: Arc<RwLock<Names>>,
     measured: Arc<Measured>,
+    copying: backup::Copying,
     path: PathBuf,
 }
 
@@ -164,7 +186,8 @@ impl Store {
                 rusqlite::version()
             )));
         }
-        let path = dir.join("relabeld.db");
+        backup::clear_scratch(dir);
+        let path = dir.join(FILE);
         let mut connection = Connection::open(&path)
             .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
         schema::prepare(&mut connection, &path, durability)?;
@@ -179,7 +202,7 @@ impl Store {
             .map_err(|error| Error::Database(error.to_string()))?;
         let measured = Arc::new(Measured::new());
         let writer = writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured))?;
-        Ok(Store { writer, readers, names, measured, path })
+        Ok(Store { writer, readers, names, measured, copying: backup::Copying::default(), path })
     }
 
     /// What it has done since it was opened.
@@ -202,6 +225,7 @@ impl Store {
 
     /// Ends the writer after all that was sent to it; the write-ahead log is folded into the database.
     pub fn close(&self) {
+        self.copying.end();
         self.writer.stop();
     }
 

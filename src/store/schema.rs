@@ -11,10 +11,10 @@ use super::{Durability, Error, Result};
 const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Marks the file as relabeld's: `rlbd`.
-const APPLICATION_ID: i32 = 0x726c_6264;
+pub(super) const APPLICATION_ID: i32 = 0x726c_6264;
 
 /// The schema that this program writes; `user_version` of the file.
-const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 1;
 
 /// How long the writer waits for readers that are in its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

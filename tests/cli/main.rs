@@ -6,6 +6,7 @@ mod command;
 mod daemon;
 
 mod again;
+mod backup;
 mod check;
 mod demo;
 mod every;

@@ -2,6 +2,7 @@
 
 mod access;
 mod again;
+mod backup;
 mod bad_input;
 mod browser;
 mod catalogue;

@@ -1,5 +1,6 @@
 //! The native API, `/api/v1`: one file a noun, one function a call.
 
+pub mod backup;
 pub mod catalogue;
 pub mod items;
 pub mod jobs;

@@ -1,0 +1,157 @@
+//! `relabeld backup`: a copy of the daemon's database, checked on its way and there only when it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::Session;
+use super::call::Download;
+use super::problem::Error;
+use super::render::write_error;
+use super::view::{bytes, clean};
+use crate::wire::digest::{hex, repr_digest};
+
+pub const BACKUP: &str = "/api/v1/backup";
+
+/// It holds all texts.
+const PRIVATE: u32 = 0o600;
+
+/// A backup that came whole.
+struct Came {
+    bytes: u64,
+    sha256: [u8; 32],
+}
+
+pub fn run(session: &Session, file: &Path, force: bool) -> Result<(), Error> {
+    let name = clean(&file.display().to_string());
+    if file.as_os_str() == "-" {
+        if session.out.json {
+            return Err(Error::Usage("--json and the backup cannot both go to stdout: name a file".into()));
+        }
+        if io::stdout().is_terminal() {
+            return Err(Error::Usage("a database is nothing for a terminal: redirect it, or name a file".into()));
+        }
+        let came = fetch(session, &mut io::stdout().lock(), "the output")?;
+        session.out.note(&told(&came, "stdout"));
+        return Ok(());
+    }
+    // What exists and is no plain file, as /dev/null or a named pipe, must be written into and not replaced.
+    let came = match fs::metadata(file) {
+        Ok(about) if about.is_dir() => return Err(Error::Usage(format!("{name} is a directory: name a file in it"))),
+        Ok(about) if !about.is_file() => {
+            let mut out = File::options().write(true).open(file).map_err(|e| write_error(&name, &e))?;
+            fetch(session, &mut out, &name)?
+        }
+        Ok(_) if !force => return Err(Error::Usage(format!("{name} exists: choose another name, or add --force"))),
+        _ => save(session, file, &name)?,
+    };
+    let document = json!({"file": file.display().to_string(), "bytes": came.bytes, "sha256": hex(&came.sha256)});
+    match session.out.json {
+        true => session.out.data(&document.to_string()),
+        false => session.out.data(&told(&came, &name)),
+    }?;
+    session.out.hint(
+        "it holds all texts: keep it as you keep those. `relabeld restore FILE` brings it up, also on another machine",
+    );
+    Ok(())
+}
+
+fn told(came: &Came, name: &str) -> String {
+    format!("{name}: {}, sha256 {}", bytes(came.bytes), hex(&came.sha256))
+}
+
+/// Puts it beside its place, and in it once it is whole and on the disk.
+fn save(session: &Session, file: &Path, name: &str) -> Result<Came, Error> {
+    let mut part = file.to_owned().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let failed = |e: &io::Error| write_error(name, e);
+    // Left by one that was killed; its mode may be another.
+    match fs::remove_file(&part) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(&e)),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&part).map_err(|e| failed(&e))?;
+    let saved = fetch(session, &mut out, name).and_then(|came| {
+        out.sync_all().and_then(|()| fs::rename(&part, file)).map_err(|e| failed(&e))?;
+        Ok(came)
+    });
+    if saved.is_err() {
+        // Best effort: what is reported is why the download failed.
+        let _ = fs::remove_file(&part);
+    }
+    let came = saved?;
+    // The name is durable only when its directory is. One that cannot be opened keeps the file all the same.
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let _ = File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
+    Ok(came)
+}
+
+/// Copies the backup to `out`, and holds it against the length and digest that it comes with.
+fn fetch(session: &Session, out: &mut dyn Write, name: &str) -> Result<Came, Error> {
+    let bar = bar(session, name);
+    let mut download = session.daemon.download(BACKUP, &[])?;
+    let (Some(length), Some(digest)) = (download.length, download.digest.clone()) else {
+        return Err(Error::Failed(
+            "the backup came without its length and digest: a proxy in between took them, or that is no relabeld"
+                .into(),
+        ));
+    };
+    begin(&bar, length);
+    let copied = copy(&mut download, out, name, &bar);
+    bar.finish_and_clear();
+    let came = copied?;
+    if came.bytes != length || repr_digest(&came.sha256) != digest {
+        return Err(Error::Failed(format!(
+            "the backup was damaged on its way: {} of {length} bytes came, or other ones; run it again",
+            came.bytes
+        )));
+    }
+    Ok(came)
+}
+
+fn copy(download: &mut Download, out: &mut dyn Write, name: &str, bar: &ProgressBar) -> Result<Came, Error> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = 0;
+    loop {
+        let n = download.read(&mut buffer)?;
+        if n == 0 {
+            out.flush().map_err(|e| write_error(name, &e))?;
+            return Ok(Came { bytes, sha256: hash.finalize().into() });
+        }
+        hash.update(&buffer[..n]);
+        out.write_all(&buffer[..n]).map_err(|e| write_error(name, &e))?;
+        bytes += n as u64;
+        bar.set_position(bytes);
+    }
+}
+
+/// Turns while the daemon makes the copy.
+fn bar(session: &Session, name: &str) -> ProgressBar {
+    if !session.out.bars() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_prefix(clean(name));
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} the daemon makes the copy") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn begin(bar: &ProgressBar, length: u64) {
+    bar.disable_steady_tick();
+    bar.set_length(length);
+    if let Ok(style) =
+        ProgressStyle::with_template("{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
+    {
+        bar.set_style(style);
+    }
+}
