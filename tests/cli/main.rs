@@ -16,6 +16,7 @@ mod jobs;
 mod lists;
 mod output;
 mod steer;
+mod token;
 
 use std::fs;
 use std::net::TcpListener;
