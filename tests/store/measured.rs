@@ -102,10 +102,10 @@ fn what_is_rolled_back_was_never_counted() {
     let leased = desk.lease(job, 2);
     let before = tally(&desk);
     let commits = desk.store.measured().commits.observed().up_to.pop();
-    // Its second item does not fit the lease, so that the first's count goes with it.
+    // What comes second does not fit its lease, so that the retry before it goes with it.
     let mut unfit = desk.outcome(&leased, 2, true, |item| desk.found(item));
     unfit.done[1].pos += 1;
-    let outcomes = [desk.outcome(&leased, 1, false, |item| desk.found(item)), unfit];
+    let outcomes = [desk.outcome(&leased, 1, false, |_| transient(NOW)), unfit];
     assert!(desk.store.commit(outcomes.into(), ATTEMPTS, NOW).is_err());
     assert_eq!(tally(&desk), before);
     let nowhere = MarkWish { transcript: "none".into(), block: 0, topic: "a".into(), is: Some(true) };
@@ -113,5 +113,6 @@ fn what_is_rolled_back_was_never_counted() {
     assert_eq!(tally(&desk), before);
     desk.finish(&leased);
     assert_agrees(&desk, &[job]);
+    assert_eq!(tally(&desk).retries, 0);
     assert!(desk.store.measured().commits.observed().up_to.pop() > commits);
 }
