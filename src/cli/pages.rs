@@ -11,7 +11,7 @@ use crate::client::Error;
 
 /// The commands as they are shown by `relabeld --help`, in the order in which one comes to need them.
 pub const GROUPS: [(&str, &[&str]); 6] = [
-    ("The daemon", &["serve", "demo", "check", "status"]),
+    ("The daemon", &["serve", "demo", "status", "check", "backup", "restore"]),
     ("Items and rules", &["import", "catalogue", "item", "mark", "erase"]),
     ("Make a job", &["count", "publish", "relabel", "retry", "revert", "apply"]),
     ("See and steer jobs", &["jobs", "show", "watch", "pause", "resume", "cancel", "set", "delete"]),

@@ -269,6 +269,17 @@ const TRIES: &[Try] = &[
         ],
     },
     Try {
+        line: "backup NEW",
+        shows: &["new.db: ", "KiB, sha256 "],
+        gives: &[("/bytes", There), ("/sha256", There), ("/file", There)],
+        worst: &[
+            ("backup", 2, "<FILE>"),
+            ("backup DIR", 2, "directory"),
+            ("backup /nowhere/b.db", 1, "/nowhere/b.db"),
+            ("backup CATALOGUE", 2, "--force"),
+        ],
+    },
+    Try {
         line: "login",
         shows: &["http://127.0.0.1:", "/login/"],
         gives: &[("/url", There), ("/good_for_seconds", Counts(600))],
@@ -283,7 +294,7 @@ const TRIES: &[Try] = &[
 ];
 
 /// What needs no daemon; the same in either form, or with tests of their own beside this one.
-const OTHERS: [&str; 7] = ["serve", "demo", "check", "import", "completions", "man", "help"];
+const OTHERS: [&str; 8] = ["serve", "restore", "demo", "check", "import", "completions", "man", "help"];
 
 /// Job 2 runs slowly, job 3 is a dry run that has ended, job 4 is paused.
 fn with_jobs(line: &str) -> Daemon {
@@ -306,6 +317,7 @@ fn words(daemon: &Daemon, line: &str) -> Vec<String> {
         "CATALOGUE" => file(daemon, "catalogue.json", catalogue().to_string()),
         "ITEMS" => file(daemon, "items.ndjson", crate::NOTE),
         "EMPTY" => file(daemon, "empty", ""),
+        "NEW" => daemon.dir().with_file_name("new.db").to_str().unwrap().to_owned(),
         "DIR" => daemon.dir().to_str().unwrap().to_owned(),
         "LONG" => "x".repeat(2_000),
         word => word.to_owned(),
