@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::job::{JobId, TopicTally};
+use crate::job::{JobId, Outcome, Reason, TaskState, TopicTally};
 use crate::model::Millis;
 use crate::store::{ChangeRow, LabelCursor, LabelQuery, LabelRow, Result, ShownLabel, Store, TaskRow};
 use crate::when::rfc3339;
@@ -132,15 +132,34 @@ pub fn job_topics(topics: Vec<TopicTally>, format: Format) -> Export {
     Export::new(COLUMNS, format, Box::new(move || Ok(rows.take())))
 }
 
-/// All items of a job, with how each fared.
-pub fn job_items(store: Arc<Store>, job: JobId, format: Format) -> Export {
+/// Which items of a job are wanted: an empty list asks for nothing in particular.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    pub states: Vec<TaskState>,
+    pub outcomes: Vec<Outcome>,
+    pub reasons: Vec<Reason>,
+}
+
+impl Which {
+    fn fits(&self, task: &TaskRow) -> bool {
+        fn one_of<T: PartialEq>(wanted: &[T], found: Option<T>) -> bool {
+            wanted.is_empty() || found.is_some_and(|found| wanted.contains(&found))
+        }
+        one_of(&self.states, Some(task.state))
+            && one_of(&self.outcomes, task.outcome)
+            && one_of(&self.reasons, task.why())
+    }
+}
+
+/// The items of a job, with how each fared.
+pub fn job_items(store: Arc<Store>, job: JobId, which: Which, format: Format) -> Export {
     const COLUMNS: &[&str] = &["kind", "id", "version", "state", "outcome", "reason", "attempts", "finished_at"];
     let mut from = 0;
     let next_page = move || {
         let tasks = store.task_rows(job, from)?;
         let Some(last) = tasks.last() else { return Ok(None) };
         from = last.pos + 1;
-        Ok(Some(tasks.iter().map(task_row).collect()))
+        Ok(Some(tasks.iter().filter(|task| which.fits(task)).map(task_row).collect()))
     };
     Export::new(COLUMNS, format, Box::new(next_page))
 }

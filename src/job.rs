@@ -82,6 +82,11 @@ words! {
     }
 }
 
+words! {
+    /// Why tasks failed, as their job counts it: what the row of an error says is longer.
+    Reason { NoTopicsDetected = "no_topics_detected", Error = "error", Crashed = "crashed" }
+}
+
 /// The reason of a task that failed because no block of its item has a topic: expected, and never an error.
 pub const NO_TOPICS_DETECTED: &str = "no_topics_detected";
 

@@ -216,6 +216,27 @@ impl Download {
     }
 }
 
+/// Which items of a job.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// Only items in one of these states: pending, running, done, failed, quarantined, cancelled
+    #[arg(long, value_name = "STATE,…")]
+    pub state: Option<String>,
+    /// Only items with one of these outcomes
+    #[arg(long, value_name = "OUTCOME,…")]
+    pub outcome: Option<String>,
+    /// Only items that failed for one of these: no_topics_detected, error, crashed
+    #[arg(long, value_name = "REASON,…")]
+    pub reason: Option<String>,
+}
+
+impl Which {
+    pub fn query(&self) -> [(&'static str, &str); 3] {
+        let given = [("state", &self.state), ("outcome", &self.outcome), ("reason", &self.reason)];
+        given.map(|(name, words)| (name, words.as_deref().unwrap_or_default()))
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct Labels {
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token, whole};
+use super::args::{Catalogue, Demo, Download, Item, Job, Labels, MarkArgs, Relabel, STATES, Token, Which, whole};
 use super::filter::{Filter, Span};
 use super::pages;
 use super::settings::Settings;
@@ -132,7 +132,7 @@ Examples:
   relabeld publish --from 7d --programs billing --name 'mended refund'
   relabeld publish --from 2026-01-01 --stale-only --split
   relabeld publish --keep-when-empty false --dry-run --watch && relabeld apply 7
-  relabeld items 7 --format ndjson | grep quarantined | relabeld publish --ids - --max-per-second 20
+  relabeld items 7 --state quarantined | relabeld publish --ids - --max-per-second 20
   relabeld publish --from 90d --draft; relabeld publish --job 8
   relabeld publish --from 1d --idempotency-key nightly-$(date -I)")]
     Publish(Publish),
@@ -238,11 +238,13 @@ Example:
     },
     /// Download a job's items with their outcomes
     #[command(
-        after_help = "Examples:\n  relabeld items 7 > items.csv\n  relabeld items 7 --format ndjson | grep quarantined"
+        after_help = "Examples:\n  relabeld items 7 > items.csv\n  relabeld items 7 --state failed,quarantined --format ndjson"
     )]
     Items {
         #[command(flatten)]
         job: Job,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         download: Download,
     },

@@ -107,8 +107,8 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Apply(args) => publish::again(&on()?, &args.job.id, "apply", args.body(), args.how.watch),
         Command::Set { job, set } => jobs::set(&on()?, &job.id, set.body()),
         Command::Delete { job, yes } => jobs::delete(&on()?, &job.id, yes),
-        Command::Items { job, download } => {
-            jobs::download(&on()?, &job.id, "items", download.form(json), &[], download.output.as_ref())
+        Command::Items { job, which, download } => {
+            jobs::download(&on()?, &job.id, "items", download.form(json), &which.query(), download.output.as_ref())
         }
         Command::Changes { job, change, before, download } => {
             let before = if before { "true" } else { "" };

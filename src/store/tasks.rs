@@ -7,7 +7,7 @@ use super::frozen::CHUNK_ITEMS;
 use super::jobs::{job_row, word};
 use super::rows::item_by_no;
 use super::{Error, Result, Store};
-use crate::job::{Job, JobId, JobState, NO_TOPICS_DETECTED, Outcome, TaskState};
+use crate::job::{Job, JobId, JobState, NO_TOPICS_DETECTED, Outcome, Reason, TaskState};
 use crate::model::{Kind, Millis};
 
 /// One item of a job, and how it fared.
@@ -26,6 +26,18 @@ pub struct TaskRow {
     /// 0 where it changed no label.
     pub change: i64,
     pub item: i64,
+}
+
+impl TaskRow {
+    /// What its job counts it under, where it failed.
+    pub fn why(&self) -> Option<Reason> {
+        match self.state {
+            TaskState::Quarantined => Some(Reason::Crashed),
+            TaskState::Failed if self.reason.as_deref() == Some(NO_TOPICS_DETECTED) => Some(Reason::NoTopicsDetected),
+            TaskState::Failed => Some(Reason::Error),
+            _ => None,
+        }
+    }
 }
 
 /// A place of a job's list, and what its rows say of it.

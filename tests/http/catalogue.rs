@@ -136,6 +136,31 @@ fn every_error_is_listed_with_its_place_and_nothing_is_applied() {
 }
 
 #[test]
+fn a_dry_run_says_what_would_change_and_changes_nothing() {
+    let daemon = Daemon::start();
+    daemon.apply(&rules());
+    let mut other = rules();
+    other["topics"][0]["strictness"] = json!(90);
+    other["topics"][1]["id"] = json!("new");
+    let before = daemon.get(CATALOGUE).text();
+    let dry = "/api/v1/catalogue?dry_run=true";
+    let would = put(&daemon, dry, &other).expect(200);
+    assert_eq!(
+        would,
+        json!({"revision": 2, "new": true, "added": ["new"], "changed": ["refund"], "removed": ["late"]})
+    );
+    let same = put(&daemon, dry, &rules()).expect(200);
+    assert_eq!(same, json!({"revision": 1, "new": false, "added": [], "changed": [], "removed": []}));
+    other["topics"][0]["strictness"] = json!(0);
+    let problem = put(&daemon, dry, &other).expect_problem(422, "invalid_request", &["strictness"]);
+    assert_eq!(problem["errors"][0]["place"], "topics[0].strictness");
+    assert_eq!(daemon.get(CATALOGUE).text(), before);
+    // What it says is what then happens.
+    other["topics"][0]["strictness"] = json!(90);
+    assert_eq!(put(&daemon, "/api/v1/catalogue?allow_remove=true", &other).expect(200), would);
+}
+
+#[test]
 fn a_phrase_is_tried_out_on_stored_items_and_nothing_is_labelled() {
     let daemon = stocked();
     let test = |body: Value| daemon.ask("POST", "/api/v1/catalogue/test").json(&spanned(body)).send();

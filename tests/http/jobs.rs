@@ -119,6 +119,29 @@ fn an_empty_body_of_any_type_will_do() {
 }
 
 #[test]
+fn items_are_exported_by_how_they_fared() {
+    let daemon = stocked();
+    let job = daemon.publish(&spanned(json!({})));
+    daemon.ended(&job);
+    let get = |query: &str| daemon.get(&format!("/api/v1/jobs/{job}/items.ndjson?{query}"));
+    let ids = |query: &str| -> Vec<String> {
+        get(query).rows().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("state=failed"), ["fs-2"]);
+    assert_eq!(ids("reason=no_topics_detected"), ["fs-2"]);
+    assert_eq!(ids("outcome=changed"), ["fs-1", "n-1", "n-2"]);
+    assert_eq!(ids("state=failed,done&outcome=&reason="), ["fs-1", "fs-2", "n-1", "n-2"]);
+    assert_eq!(ids("state=failed&outcome=changed"), Vec::<String>::new());
+    assert_eq!(ids("reason=error,crashed"), Vec::<String>::new());
+    let csv = daemon.get(&format!("/api/v1/jobs/{job}/items.csv?state=failed")).text();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    for wrong in ["state=resting", "outcome=changed,", "reason=because"] {
+        let (name, _) = wrong.split_once('=').unwrap();
+        get(wrong).expect_problem(422, "invalid_request", &[name]);
+    }
+}
+
+#[test]
 fn the_items_of_a_job_are_exported() {
     let daemon = stocked();
     let job = daemon.publish(&spanned(json!({})));

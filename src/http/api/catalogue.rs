@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{LARGE, SMALL};
-use crate::catalogue::{parse, to_json};
+use crate::catalogue::{difference, parse, to_json};
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
@@ -31,9 +31,13 @@ pub fn show(context: &Context, asked: &mut Asked<'_>) -> Handled {
 /// `PUT /api/v1/catalogue`
 pub fn apply(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let allow_remove = asked.query.flag("allow_remove")?;
+    let dry_run = asked.query.flag("dry_run")?;
     asked.query.finish()?;
     let if_match = asked.if_match.as_deref().map(revision_of).transpose()?.flatten();
     let catalogue = parse_or_faults(&asked.bytes(LARGE)?)?;
+    if dry_run {
+        return would_apply(context, &catalogue);
+    }
     context.may_write()?;
     let applied = context.store.apply_catalogue(catalogue, VERSION, allow_remove, if_match, asked.now)?;
     let difference = applied.difference;
@@ -42,6 +46,18 @@ pub fn apply(context: &Context, asked: &mut Asked<'_>) -> Handled {
         "added": difference.added, "changed": difference.changed, "removed": difference.removed,
     });
     Ok(Answer::Json { status: 200, body, headers: vec![("ETag", format!("\"{}\"", applied.revision))] })
+}
+
+/// What applying it would change now, whatever it would have to be allowed.
+fn would_apply(context: &Context, catalogue: &Catalogue) -> Handled {
+    let current = context.store.revision(None)?;
+    let difference = difference(&current.catalogue, catalogue);
+    let new = *catalogue != current.catalogue || current.labeller != VERSION;
+    let body = json!({
+        "revision": current.revision + i64::from(new), "new": new,
+        "added": difference.added, "changed": difference.changed, "removed": difference.removed,
+    });
+    Ok(Answer::Json { status: 200, body, headers: vec![("ETag", format!("\"{}\"", current.revision))] })
 }
 
 fn parse_or_faults(json: &[u8]) -> Result<Catalogue, Problem> {

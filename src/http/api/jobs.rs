@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{LARGE, SMALL};
-use crate::export::{self, Before, Format, Wanted};
+use crate::export::{self, Before, Format, Wanted, Which};
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
-use crate::job::{Filter, Job, JobId, JobState, PRIORITY};
+use crate::job::{Filter, Job, JobId, JobState, Outcome, PRIORITY, Reason, TaskState};
 use crate::store::{Again, AgainWish, NewJob, Published, RequestKey, Steering};
 use crate::wire::{
     Fields, ItemKey, JobBody, Pace, Unread, filter_from, job_json, keys_from_csv, keys_from_ndjson, scope_from,
-    span_at, span_of, speed_from,
+    shorten, span_at, span_of, speed_from,
 };
 
 /// `POST /api/v1/count`
@@ -271,8 +271,13 @@ pub fn export(context: &Context, asked: &mut Asked<'_>) -> Handled {
         "items" => {
             // Of a link; whoever has come so far was let in.
             asked.query.take("ticket");
+            let which = Which {
+                states: words(asked, "state", TaskState::from_word)?,
+                outcomes: words(asked, "outcome", Outcome::from_word)?,
+                reasons: words(asked, "reason", Reason::from_word)?,
+            };
             asked.query.finish()?;
-            export::job_items(store, id, format)
+            export::job_items(store, id, which, format)
         }
         "topics" => {
             asked.query.finish()?;
@@ -293,6 +298,14 @@ pub fn export(context: &Context, asked: &mut Asked<'_>) -> Handled {
         context.store.must_have_list(&job)?;
     }
     Ok(stream(body, format, format!("job-{id}-{file}")))
+}
+
+/// Words of the query, comma by comma.
+fn words<T>(asked: &mut Asked<'_>, name: &'static str, from_word: fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
+    let unknown = |word| Problem::invalid(format!("{name}: {word:?} is none that an item of a job can have"));
+    let given = asked.query.take(name).unwrap_or_default();
+    let words = given.split(',').filter(|_| !given.is_empty());
+    words.map(|word| from_word(word).ok_or_else(|| unknown(shorten(word)))).collect()
 }
 
 /// `items.csv` is items, as CSV.
