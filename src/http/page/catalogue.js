@@ -1,6 +1,7 @@
 // The rules of now: programs and what of them lags behind, topics and what carries them.
 
-import { capital, fill, h, number, time } from "./dom.js";
+import { fill, h, link, number, time } from "./dom.js";
+import { revisionOf } from "./findings.js";
 import { get, maySteer, poll } from "./net.js";
 
 export const title = () => "Catalogue";
@@ -33,35 +34,80 @@ function programsOf({ programs: ids }) {
   return h("details", {}, h("summary", {}, `${number(ids.length)} programs`), h("p", { class: "hint" }, ids.join(", ")));
 }
 
-function topics(catalogue, counted) {
+/// Words of a topic that one may look for.
+const spoken = (topic) => [topic.id, topic.name, ...(topic.phrases ?? []).map((phrase) => phrase.text ?? phrase)].join("\n").toLowerCase();
+
+function topics(catalogue, counted, wanted) {
   const carried = new Map(counted.map((topic) => [topic.id, topic]));
   const gone = counted.filter((topic) => !catalogue.topics.some((known) => known.id === topic.id));
   const row = (topic) => h("tr", { "data-key": topic.id },
-    h("th", { scope: "row" }, topic.name ?? topic.id, topic.name && topic.name !== topic.id && h("span", { class: "muted" }, ` ${topic.id}`)),
+    h("th", { scope: "row" }, link(`topic/${encodeURIComponent(topic.id)}`, topic.name ?? topic.id), topic.name && topic.name !== topic.id && h("span", { class: "muted" }, ` ${topic.id}`)),
     h("td", { class: "n" }, number(carried.get(topic.id)?.items ?? 0)),
     h("td", { class: "n" }, number(carried.get(topic.id)?.blocks ?? 0)),
     h("td", {}, programsOf(topic)),
     h("td", { class: "nowrap" }, topic.phrases ? `${topic.participants} · ${topic.match} · ≥ ${topic.strictness}` : "no longer in the catalogue"),
     h("td", { class: "nowrap" }, topic.phrases ? phrases(topic) : "–"));
   return scroll("Topics", h("table", {}, head("Topic", "Items", "Blocks", "Programs", "Who · how · strictness", "Phrases"),
-    h("tbody", {}, [...catalogue.topics, ...gone].map(row))));
+    h("tbody", {}, [...catalogue.topics, ...gone].filter((topic) => spoken(topic).includes(wanted)).map(row))));
 }
 
-export function show({ root, signal }) {
+/// What a revision changed, topic by topic. Both are as the daemon shows them, so what is equal reads equal.
+function between(earlier, later) {
+  const before = new Map(earlier.topics.map((topic) => [topic.id, JSON.stringify(topic)]));
+  const after = new Map(later.topics.map((topic) => [topic.id, JSON.stringify(topic)]));
+  const ids = (map, wanted) => [...map.keys()].filter(wanted);
+  return [
+    ["added", ids(after, (id) => !before.has(id))],
+    ["changed", ids(after, (id) => before.has(id) && before.get(id) !== after.get(id))],
+    ["removed", ids(before, (id) => !after.has(id))],
+  ].filter(([, list]) => list.length);
+}
+
+function differences(revision, parts) {
+  const said = parts.map(([kind, ids]) => `${kind} ${ids.slice(0, 5).join(", ")}${ids.length > 5 ? ` and ${number(ids.length - 5)} more` : ""}`);
+  return revision && h("p", { class: "hint" }, `Against revision ${revision - 1}: ${said.join("; ") || "other names, programs, or another labeller"}.`);
+}
+
+export function show({ root, query, signal }) {
+  const wanted = Number(query.get("revision")) || null;
+  const choice = h("select", { id: "revision", onchange: () => (location.hash = `#/catalogue?revision=${choice.value}`) });
   const about = h("p", { class: "muted" });
-  const all = h("span", {});
+  const changed = h("div", {});
+  const all = h("span", { class: "tags" });
   const first = h("section", { class: "card" }, h("h2", {}, "Programs"), h("div", {}));
-  const second = h("section", { class: "card" }, h("h2", {}, "Topics"), h("div", {}));
-  root.append(h("div", { class: "head" }, h("h1", {}, "Catalogue"), all), about, first, second);
-  poll(signal, 5000, async () => {
-    const [catalogue, counted] = await Promise.all([get("/api/v1/catalogue", signal), get("/api/v1/topics", signal)]);
+  const search = h("input", { type: "search", id: "search", autocomplete: "off", placeholder: "name, id or phrase" });
+  const second = h("section", { class: "card" },
+    h("div", { class: "head" }, h("h2", {}, "Topics"), h("div", { class: "row search" }, h("label", { for: "search" }, "Find"), search)), h("div", {}));
+  root.append(h("div", { class: "head" }, h("h1", {}, "Catalogue"), all),
+    h("div", { class: "row" }, h("label", { for: "revision" }, "Revision"), choice, about), changed, first, second);
+
+  let last = null;
+  const draw = () => {
+    const [catalogue, counted] = last;
+    const looked = search.value.trim().toLowerCase();
+    fill(second.lastChild, catalogue.topics.length || counted.topics.length ? [topics(catalogue, counted.topics, looked)] : [h("p", { class: "muted" }, "No topics yet.")]);
+  };
+  search.oninput = () => last && draw();
+  const look = async () => {
+    const [{ catalogue_revision: now }, counted] = await Promise.all([get("/api/v1/status", signal), get("/api/v1/topics", signal)]);
+    const catalogue = await revisionOf(wanted ?? now, signal);
+    const { revision } = catalogue;
+    const older = revision !== now;
+    last = [catalogue, counted];
     const stale = counted.programs.reduce((sum, program) => sum + program.not_fresh, 0);
-    fill(about, catalogue.revision
-      ? [`Revision ${catalogue.revision}, applied `, time(catalogue.applied_at), ` UTC · labeller ${catalogue.labeller}. `,
-        h("code", {}, "relabeld catalogue apply topics.json"), " makes the next."]
-      : ["No catalogue was applied yet: ", h("code", {}, "relabeld catalogue apply topics.json"), " does."]);
-    fill(all, [stale > 0 && maySteer() && h("a", { class: "button primary", href: behind({ name: "What lags behind" }) }, "Relabel what lags behind")]);
+    fill(choice, Array.from({ length: now + (now ? 0 : 1) }, (_, i) => now - i)
+      .map((n) => h("option", { value: n, selected: n === revision }, n === now ? `${n} (now)` : `${n}`)));
+    fill(about, catalogue.applied_at ? ["applied ", time(catalogue.applied_at), ` UTC · labeller ${catalogue.labeller}`]
+      : ["No catalogue was applied yet."]);
+    fill(changed, [differences(revision, revision ? between(await revisionOf(revision - 1, signal), catalogue) : []),
+      older && h("p", { class: "row" }, h("strong", {}, "You look at an earlier revision."), link("catalogue", "Look at the present one"))]);
+    fill(all, maySteer() ? [
+      link(older ? `revise?revision=${revision}` : "revise", older ? "Apply this one again…" : "Change the rules…"),
+      !older && stale > 0 && h("a", { class: "button primary", href: behind({ name: "What lags behind" }) }, "Relabel what lags behind")] : []);
+    for (const button of all.querySelectorAll("a")) button.classList.add("button");
+    first.hidden = older;
     fill(first.lastChild, counted.programs.length ? [programs(counted.programs)] : [h("p", { class: "muted" }, "No items were imported yet.")]);
-    fill(second.lastChild, catalogue.topics.length ? [topics(catalogue, counted.topics)] : [h("p", { class: "muted" }, capital("no topics."))]);
-  });
+    draw();
+  };
+  poll(signal, 5000, look);
 }

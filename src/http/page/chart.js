@@ -1,6 +1,6 @@
 // Charts as inline SVG: stacked areas over time, and bars.
 
-import { duration, h, number, rate, svg } from "./dom.js";
+import { capital, duration, h, number, rate, svg } from "./dom.js";
 import { KINDS } from "./watch.js";
 
 const [HIGH, LEFT, BELOW] = [150, 42, 20];
@@ -11,22 +11,24 @@ function roundUp(n) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((round) => round >= n * 0.999) ?? power * 10;
 }
 
-const short = (n) => n.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+const short = (n) => (n < 10_000 ? n.toLocaleString("en", { maximumFractionDigits: 1 })
+  : n.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }));
 
 function legend(kinds) {
   return h("ul", { class: "legend" }, kinds.map(([kind, name]) => h("li", {}, h("span", { class: `dot ${kind}` }), name)));
 }
 
 /// `points` have `at` in seconds and a number of each kind; the newest stands at the right edge, and the chart is `wide`
-/// pixels, so that its letters are as large as all others.
-function stacked(points, { title, unit, whole, says, wide, least }) {
+/// pixels, so that its letters are as large as all others. `ends` are the words below its two ends.
+function stacked(points, { title, unit, whole, says, wide, least = 0.001, ends }) {
   const WIDE = Math.max(wide, 240);
   const kinds = KINDS.filter(([kind]) => points.some((point) => point[kind] > 0));
   const until = points.at(-1).at;
   const span = Math.max(until - points[0].at, least);
   const from = until - span;
   const sums = points.map((point) => kinds.reduce((sum, [kind]) => sum + point[kind], 0));
-  const top = Math.max(whole ?? roundUp(Math.max(...sums, 1)), 1);
+  // What is but begun is seen as well: how much is left, the bar above says.
+  const top = Math.max(Math.min(roundUp(Math.max(...sums, 1)), whole ?? Infinity), 1);
   const x = (at) => LEFT + ((at - from) / span) * (WIDE - LEFT - 4);
   const y = (n) => 8 + (1 - n / top) * (HIGH - BELOW - 8);
   const grid = [0, 0.5, 1].map((part) => svg("g", { class: "grid" },
@@ -43,26 +45,26 @@ function stacked(points, { title, unit, whole, says, wide, least }) {
   return h("figure", { class: "chart" },
     h("figcaption", {}, title, h("span", { class: "muted" }, ` ${unit}`)),
     svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, height: HIGH, role: "img", "aria-label": `${title}: ${says}` },
-      grid, areas, foot(LEFT, "start", `${duration(span)} ago`), foot(WIDE - 4, "end", "now")),
+      grid, areas, foot(LEFT, "start", ends?.[0] ?? `${duration(span)} ago`), foot(WIDE - 4, "end", ends?.[1] ?? "now")),
     legend(kinds));
 }
 
 const nothing = (title, why) => h("figure", { class: "chart empty" }, h("figcaption", {}, title), h("p", { class: "muted" }, why));
 
 /// Items a second, by how they ended.
-export function throughput(points, why, wide, least) {
+export function throughput(points, { why, says, ...looks }) {
   const title = "Throughput";
   if (points.length < 2) return nothing(title, why);
   const last = points.at(-1);
   const sum = KINDS.reduce((sum, [kind]) => sum + last[kind], 0);
-  return stacked(points, { title, unit: "items a second, by outcome", says: `${rate(sum)} now`, wide, least });
+  return stacked(points, { title, unit: "items a second, by outcome", says: says ?? `${rate(sum)} now`, ...looks });
 }
 
 /// From tallies to what came between them, a second.
 export function rates(samples) {
   return samples.slice(1).map((sample, i) => {
     const earlier = samples[i];
-    const seconds = Math.max(sample.at - earlier.at, 0.1);
+    const seconds = Math.max(sample.at - earlier.at, 0.001);
     const point = { at: sample.at };
     for (const [kind] of KINDS) point[kind] = Math.max(0, sample[kind] - earlier[kind]) / seconds;
     return point;
@@ -70,12 +72,12 @@ export function rates(samples) {
 }
 
 /// All that ended so far, by how, up to the whole of the job.
-export function outcomes(samples, total, why, wide) {
+export function outcomes(samples, total, { why, ...looks }) {
   const title = "Outcomes";
   if (samples.length < 2) return nothing(title, why);
   const last = samples.at(-1);
   const parts = KINDS.filter(([kind]) => last[kind] > 0).map(([kind, name]) => `${name} ${number(last[kind])}`);
-  return stacked(samples, { title, unit: `of ${number(total)} items`, whole: total, says: parts.join(", "), wide, least: 10 });
+  return stacked(samples, { title, unit: `of ${number(total)} items`, whole: total, says: parts.join(", "), ...looks });
 }
 
 /// How far a job is: one segment a kind.
@@ -90,15 +92,16 @@ export function progress(tallied, total, label) {
   return svg("svg", { class: "progress", role: "img", "aria-label": label }, parts);
 }
 
-/// One line a name, with what was added and removed as bars of one scale.
+/// One line a name, with what was added and removed as bars of one scale; what there is none of at all is left out.
 export function bars(lines) {
-  const most = Math.max(1, ...lines.map((line) => Math.max(line.added, line.removed, line.updated)));
+  const kinds = ["added", "removed", "updated"].filter((kind) => lines.some((line) => line[kind] > 0));
+  const most = Math.max(1, ...lines.flatMap((line) => kinds.map((kind) => line[kind])));
   const bar = (kind, n) => svg("svg", { class: "bar", "aria-hidden": "true" },
     svg("rect", { class: `area ${kind}`, width: `${(100 * n) / most}%`, height: "100%", rx: 2 }));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Topics added and removed" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Topic", "Added", "Removed", "Updated"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, lines.map((line) => h("tr", {},
-      h("th", { scope: "row" }, line.topic),
-      [["added", "added"], ["removed", "removed"], ["updated", "updated"]].map(([kind, key]) =>
-        h("td", { class: "barred" }, h("span", { class: "n" }, number(line[key])), bar(kind, line[key]))))))));
+  const name = "Topics added and removed";
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", {},
+    h("thead", {}, h("tr", {}, ["topic", ...kinds].map((head) => h("th", { scope: "col" }, capital(head))))),
+    h("tbody", {}, lines.map((line) => h("tr", { "data-key": line.topic },
+      h("th", { scope: "row" }, line.name),
+      kinds.map((kind) => h("td", { class: "barred" }, h("span", { class: "n" }, number(line[kind])), bar(kind, line[kind]))))))));
 }

@@ -76,6 +76,7 @@ export function bytes(n) {
 }
 
 export function duration(seconds) {
+  if (seconds < 0.05) return "under 0.1 s";
   if (seconds < 9.95 && seconds > 0) return `${seconds.toLocaleString("en", { maximumFractionDigits: 1 })} s`;
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
@@ -116,6 +117,9 @@ export function field(label, control, { hint, name, wide } = {}) {
     hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
     h("p", { class: "error", id: `${id}-error`, hidden: true }));
 }
+
+/// An address within the page.
+export const link = (to, ...children) => h("a", { href: `#/${to}` }, ...children);
 
 export const tick = (label, attributes) => h("label", { class: "tick" }, h("input", { type: "checkbox", ...attributes }), h("span", {}, label));
 

@@ -2,36 +2,38 @@
 // that need not be, and what is being read is given up when the view is left.
 
 import { bars } from "./chart.js";
-import { count, fill, h, number, words } from "./dom.js";
+import { count, fill, h, link, number, words } from "./dom.js";
 import { Lost, Refused, get, jobPath, rows } from "./net.js";
 
 const ITEMS = 50;
 const CHANGES = 200;
 
-export const itemLink = (row) => h("a", { href: `#/item/${row.kind}/${encodeURIComponent(row.id)}` }, `${row.kind} ${row.id}`);
+export const itemLink = (row) => link(`item/${row.kind}/${encodeURIComponent(row.id)}`, `${row.kind} ${row.id}`);
+const topicLink = (topic, name) => link(`topic/${encodeURIComponent(topic)}`, name);
 
 const scroll = (label, table) => h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": label }, table);
-const table = (label, heads, lines) => scroll(label, h("table", {},
+export const table = (label, heads, lines) => scroll(label, h("table", {},
   h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
   h("tbody", {}, lines.map((line) => h("tr", {}, line.map((cell) => h("td", {}, cell)))))));
 
-/// The names of a revision's topics; they never change.
-const named = new Map();
+/// A revision never changes.
+const revisions = new Map();
+export async function revisionOf(number, signal) {
+  if (!revisions.has(number)) revisions.set(number, await get(`/api/v1/catalogue?revision=${number ?? ""}`, signal));
+  return revisions.get(number);
+}
+
 async function namesOf(revision, signal) {
-  if (!named.has(revision)) {
-    const { topics } = await get(`/api/v1/catalogue${revision ? `?revision=${revision}` : ""}`, signal);
-    named.set(revision, new Map(topics.map((topic) => [topic.id, topic.name ?? topic.id])));
-  }
-  return named.get(revision);
+  const { topics } = await revisionOf(revision, signal);
+  return new Map(topics.map((topic) => [topic.id, topic.name ?? topic.id]));
 }
 
 const broke = (error) => (error instanceof Lost || error instanceof Refused ? h("p", { class: "error" }, error.message) : null);
 
-/// Reads at most `most` rows that are wanted; `true` when there were more.
-async function first(path, signal, most, wanted, each) {
+/// Reads at most `most` rows; `true` when there were more.
+export async function first(path, signal, most, each) {
   let found = 0;
   for await (const row of rows(path, signal)) {
-    if (!wanted(row)) continue;
     if (found === most) return true;
     found += 1;
     each(row, found);
@@ -42,75 +44,82 @@ async function first(path, signal, most, wanted, each) {
 export function topics(id, signal) {
   const node = h("section", { class: "card", "aria-label": "Topics", hidden: true });
   let read = "";
+  let reading = false;
   const follow = async (job) => {
     const { added, removed, updated } = job.labels;
     const mark = `${added} ${removed} ${updated}`;
-    if (mark === read || !(added || removed || updated) || job.pruned_at || !job.finished_at) return;
-    read = mark;
+    if (reading || mark === read || !(added || removed || updated) || job.pruned_at) return;
+    reading = true;
     const lines = [];
-    let names;
     try {
-      names = await namesOf(job.catalogue_revision, signal);
-      await first(jobPath(id, "topics.ndjson"), signal, 500, () => true, (row) => lines.push(row));
+      const names = await namesOf(job.catalogue_revision, signal);
+      await first(jobPath(id, "topics.ndjson"), signal, 500, (row) => lines.push({ ...row, name: topicLink(row.topic, names.get(row.topic) ?? row.topic) }));
+      read = mark;
     } catch (error) {
-      read = "";
       return void broke(error);
+    } finally {
+      reading = false;
     }
     lines.sort((a, b) => b.added + b.removed + b.updated - (a.added + a.removed + a.updated));
     node.hidden = lines.length === 0;
-    fill(node, [h("h2", {}, "Topics"), bars(lines.slice(0, 30).map((line) => ({ ...line, topic: names.get(line.topic) ?? line.topic }))),
+    fill(node, [h("h2", {}, "Topics"), bars(lines.slice(0, 30)),
       lines.length > 30 && h("p", { class: "hint" }, `The ${number(30)} with the most changes of ${number(lines.length)}; topics.csv has all.`)]);
   };
   return { node, follow };
 }
 
-/// The first items behind a count: failures by themselves, any other when it is asked for.
-export function items(id, signal) {
+const ERRORS = { reason: "error,crashed" };
+
+/// The first items behind a count: failures by themselves, any other when it is asked for, which `chosen` is told.
+export function items(id, signal, chosen) {
   const list = h("div", {});
   const heading = h("h2", { tabindex: "-1" }, "Items");
   const said = h("p", { class: "hint", role: "status" });
   const node = h("section", { class: "card", "aria-label": "Items", hidden: true }, heading, said, list);
   let under = new AbortController();
-  let shown = false;
+  let shown = "";
+  let pressed = null;
 
-  const read = async (kind, word) => {
-    shown = true;
+  const read = async (which, title) => {
     under.abort();
     under = new AbortController();
     const leave = AbortSignal.any([signal, under.signal]);
     node.hidden = false;
-    fill(heading, [`Items: ${words(word)}`]);
+    fill(heading, [`Items: ${title}`]);
     said.textContent = "looking for them…";
+    const query = new URLSearchParams(which);
     const found = [];
-    const draw = () => fill(list, found.length ? [table(`Items: ${words(word)}`, ["Item", "State", "Outcome or reason", "Attempts"],
-      found.map((row) => [itemLink(row), words(row.state), words(row.outcome ?? row.reason ?? "–"), number(row.attempts)]))] : []);
-    draw();
     try {
-      const more = await first(jobPath(id, "items.ndjson"), leave, ITEMS,
-        (row) => (kind === "error" ? row.state === "quarantined" || (row.reason && row.reason !== "no_topics_detected") : row[kind] === word),
-        (row, n) => {
-          found.push(row);
-          if (n % 10 === 1) draw();
-        });
-      draw();
-      said.textContent = more ? `The first ${ITEMS}; items.csv has all.` : count(found.length, "item");
+      const more = await first(`${jobPath(id, "items.ndjson")}?${query}`, leave, ITEMS, (row) => found.push(row));
+      fill(list, found.length ? [table(`Items: ${title}`, ["Item", "State", "Outcome or reason", "Attempts"],
+        found.map((row) => [itemLink(row), words(row.state), words(row.outcome ?? row.reason ?? "–"), number(row.attempts)]))] : []);
+      fill(said, [more ? `The first ${ITEMS}. ` : `${count(found.length, "item")}. `,
+        found.length > 0 && h("a", { href: `${jobPath(id, "items.csv")}?${query}`, download: `job-${id}-items.csv` }, "Download these (CSV)")]);
     } catch (error) {
       if (!leave.aborted) said.textContent = error.message;
     }
   };
   const choose = (kind, word) => {
+    pressed = `${kind} ${word}`;
+    chosen();
     heading.focus();
     node.scrollIntoView({ block: "nearest" });
-    return read(kind, word);
+    return read({ [kind]: word }, words(word));
   };
+  /// What failed is shown by itself, and again when more of it has.
   const follow = (job) => {
-    if (shown || !job.finished_at || job.pruned_at) return;
+    if (pressed || job.pruned_at || job.counts.total === null) return;
     const none = job.reasons.no_topics_detected ?? 0;
-    if (job.counts.failed + job.counts.quarantined > none) read("error", "errors and quarantined");
-    else if (job.outcomes.newer_change) read("outcome", "newer_change");
-    else if (none) read("reason", "no_topics_detected");
+    const errors = job.counts.failed + job.counts.quarantined - none;
+    const left = job.finished_at ? (job.outcomes.newer_change ?? 0) : 0;
+    const mark = `${errors} ${left} ${job.finished_at && none}`;
+    if (mark === shown) return;
+    shown = mark;
+    if (errors) read(ERRORS, "errors and quarantined");
+    else if (left) read({ outcome: "newer_change" }, "newer change");
+    else if (job.finished_at && none) read({ reason: "no_topics_detected" }, "no topics detected");
   };
-  return { node, follow, choose };
+  return { node, follow, choose, pressed: (kind, word) => pressed === `${kind} ${word}` };
 }
 
 /// What a dry run would change, and what any other did change.
@@ -121,11 +130,11 @@ export function diff(id, signal) {
   const see = async (revision) => {
     const found = [];
     const names = await namesOf(revision, signal);
-    const more = await first(jobPath(id, "labels.ndjson") + "?change=all&before=true", signal, CHANGES, () => true, (row) => found.push(row));
+    const more = await first(jobPath(id, "labels.ndjson") + "?change=all&before=true", signal, CHANGES, (row) => found.push(row));
     const sign = { added: "+", removed: "−", updated: "±" };
     fill(node, [h("h2", {}, "Differences"), table("Differences, row by row", ["Change", "Topic", "Item", "Block", "Before", "After"],
       found.map((row) => [
-        h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`), names.get(row.topic) ?? row.topic, itemLink(row),
+        h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`), topicLink(row.topic, names.get(row.topic) ?? row.topic), itemLink(row),
         `${row.transcript} · ${number(row.block)}`, evidence(row.old_phrase, row.old_score),
         row.change === "removed" ? "–" : evidence(row.phrase, row.score),
       ])),
@@ -141,7 +150,7 @@ export function diff(id, signal) {
       await see(job.catalogue_revision).catch((error) => (signal.aborted ? null : fill(node, [h("h2", {}, "Differences"), broke(error)])));
       return;
     }
-    fill(node, [h("h2", {}, "Differences"), h("div", { class: "row" }, h("button", { type: "button", onclick: () => see(job.catalogue_revision).catch(broke) }, "Show them"))]);
+    fill(node, [h("h2", {}, "Differences"), h("div", { class: "row" }, h("button", { type: "button", onclick: () => see(job.catalogue_revision).catch(broke) }, "Show the differences"))]);
   };
   return { node, follow };
 }

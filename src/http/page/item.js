@@ -1,6 +1,7 @@
 // One item: its text with the found phrases, its labels, and people's marks.
 
-import { announce, ask, fill, h, number, time, words } from "./dom.js";
+import { bring } from "./bring.js";
+import { announce, ask, count, field, fill, h, link, number, time, words } from "./dom.js";
 import { Refused, get, maySteer, path, send } from "./net.js";
 
 export const title = ([, id]) => (id ? `Item ${id}` : "Items");
@@ -32,11 +33,18 @@ export function paragraphs(text) {
   return blocks.length ? blocks : [""];
 }
 
+/// What a mark does.
+const MEANS = {
+  is: "A person’s word that the block has this topic: no job takes it away",
+  is_not: "A person’s word that the block has not this topic: no rule puts it there",
+  null: "Take the mark back; rules may speak again",
+};
+
 const transcripts = (item) => item.transcripts ?? [{ id: "note", blocks: paragraphs(item.text).map((text) => ({ text })) }];
 
 const at = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
 
-function find(root) {
+function find(root, signal) {
   const kind = h("select", { id: "kind", name: "kind" }, h("option", { value: "conversation" }, "conversation"), h("option", { value: "note" }, "note"));
   const id = h("input", { id: "item-id", name: "id", required: true, autocomplete: "off" });
   const go = (event) => {
@@ -47,34 +55,31 @@ function find(root) {
     h("div", { class: "field" }, h("label", { for: "kind" }, "Kind"), kind),
     h("div", { class: "field grow" }, h("label", { for: "item-id" }, "Id"), id),
     h("button", { type: "submit", class: "primary" }, "Show")));
+  if (maySteer()) bring(root, signal);
 }
 
 export async function show({ root, parts: [kind, id], signal }) {
-  if (!id) return find(root);
+  if (!id) return find(root, signal);
   const where = path("api", "v1", "items", kind, id);
   const head = h("div", { class: "head" }, h("h1", {}, `${kind} ${id}`));
   const actions = h("span", { class: "tags" });
   head.append(actions);
   const about = h("p", { class: "muted" });
   const text = h("div", {}, h("p", { class: "muted" }, "loading…"));
-  root.append(h("p", { class: "crumb" }, h("a", { href: "#/item" }, "Items")), head, about, text);
+  root.append(h("p", { class: "crumb" }, link("item", "Items")), head, about, text);
   let names = new Map();
   const nameOf = (topic) => names.get(topic) ?? topic;
 
   const mark = async (transcript, block, topic, word) => {
-    try {
-      draw(await send("PUT", `${where}/marks`, { marks: [{ transcript, block, topic, mark: word }] }, signal));
-      announce(word ? `Marked: ${words(word)} ${nameOf(topic)}.` : `The mark on ${nameOf(topic)} is withdrawn.`);
-    } catch (error) {
-      if (!signal.aborted) announce(error.message);
-    }
+    draw(await send("PUT", `${where}/marks`, { marks: [{ transcript, block, topic, mark: word }] }, signal));
+    announce(word ? `Marked: ${words(word)} ${nameOf(topic)}.` : `The mark on ${nameOf(topic)} is withdrawn.`);
   };
 
   function labelled(transcript, block, topic, label, marked) {
-    const press = (word, says) => h("button", { type: "button", class: "small quiet", "aria-label": `${says}: ${nameOf(topic)}`, onclick: () => mark(transcript, block, topic, word) }, says);
+    const press = (word, says) => h("button", { type: "button", class: "small quiet", "aria-label": `${says}: ${nameOf(topic)}`, title: MEANS[word], onclick: () => mark(transcript, block, topic, word).catch((error) => announce(error.message)) }, says);
     const why = label?.phrase ? `“${label.phrase}” · ${number(label.score)}` : label?.source === "human" ? "by a person" : "";
     return h("li", { class: marked?.mark === "is_not" ? "label not" : "label", "data-key": topic },
-      h("strong", {}, nameOf(topic)), " ",
+      h("strong", {}, link(`topic/${encodeURIComponent(topic)}`, nameOf(topic))), " ",
       marked && h("span", { class: `pill ${marked.mark === "is" ? "good" : "bad"}` }, `marked: ${words(marked.mark)}`), " ",
       h("span", { class: "muted" }, why), label?.job && h("a", { class: "muted", href: `#/jobs/${label.job}` }, ` job ${label.job}`),
       maySteer() && h("span", { class: "marks" },
@@ -87,21 +92,25 @@ export async function show({ root, parts: [kind, id], signal }) {
     const marks = item.marks.filter(here);
     const topics = [...new Set([...labels, ...marks].map((row) => row.topic))];
     const spans = labels.filter((label) => label.start !== null).map((label) => ({ ...label, title: nameOf(label.topic) }));
-    const choice = h("select", { "aria-label": `Another topic for block ${number_}`, onchange: (event) => {
-      const topic = event.target.value;
-      if (topic) mark(transcript, number_, topic, "is");
-    } }, h("option", { value: "" }, "mark a topic…"), [...names].filter(([topic]) => !topics.includes(topic)).map(([topic, name]) => h("option", { value: topic }, name)));
+    const others = [...names].filter(([topic]) => !topics.includes(topic));
+    const another = () => ask({
+      title: `Mark block ${number_}`,
+      says: [said ? `“${said.length > 200 ? `${said.slice(0, 200)}…` : said}”` : "(empty)", "A mark is a person’s word: no job changes it, and it can be withdrawn."],
+      fields: [field("Topic", h("select", { name: "topic" }, others.map(([topic, name]) => h("option", { value: topic }, name))))],
+      choices: [{ word: "is_not", label: "It is not this topic" }, { word: "is", label: "It is this topic", kind: "primary" }],
+      act: (word, form) => mark(transcript, number_, form.elements.topic.value, word),
+    });
     return h("li", { class: `block ${speaker === "agent" ? "agent" : ""}`, "data-key": `${transcript}/${number_}` },
-      h("p", { class: "speaker muted" }, speaker ?? `paragraph ${number_ + 1}`, ms !== undefined && ` · ${at(ms)}`),
+      h("p", { class: "speaker muted" }, h("span", {}, speaker ?? `paragraph ${number_ + 1}`, ms !== undefined && ` · ${at(ms)}`),
+        maySteer() && others.length > 0 && h("button", { type: "button", class: "small quiet", "aria-label": `Mark block ${number_}`, onclick: another }, "Mark…")),
       h("p", { class: "text" }, said ? highlighted(said, spans) : h("span", { class: "muted" }, "(empty)")),
       topics.length > 0 && h("ul", { class: "labels", "aria-label": "Labels" },
-        topics.map((topic) => labelled(transcript, number_, topic, labels.find((row) => row.topic === topic), marks.find((row) => row.topic === topic)))),
-      maySteer() && names.size > 0 && h("div", { class: "add" }, choice));
+        topics.map((topic) => labelled(transcript, number_, topic, labels.find((row) => row.topic === topic), marks.find((row) => row.topic === topic)))));
   }
 
   function draw(item) {
     fill(about, [[item.media, item.version !== undefined && `version ${item.version}`].filter(Boolean).map((word) => `${word} · `),
-      time(item.started_at ?? item.created_at), ` UTC · programs ${item.programs.join(", ") || "default"} · ${number(item.labels.length)} labels`]);
+      time(item.started_at ?? item.created_at), ` UTC · programs ${item.programs.join(", ") || "default"} · ${count(item.labels.length, "label")}`]);
     fill(text, transcripts(item).map(({ id: transcript, blocks, program, language }) => h("section", { class: "card", "data-key": transcript, "aria-label": `Transcript ${transcript}` },
       h("h2", {}, `Transcript ${transcript}`, h("span", { class: "muted" }, [program, language].filter(Boolean).map((word) => ` · ${word}`).join(""))),
       h("ol", { class: "blocks" }, blocks.map((each, i) => block(transcript, i, each, item))))));
@@ -121,7 +130,19 @@ export async function show({ root, parts: [kind, id], signal }) {
         location.hash = `#/jobs/${job.id}`;
       },
     });
-    if (maySteer()) actions.append(h("button", { type: "button", onclick: reread }, "Read again"));
+    const erase = () => ask({
+      title: `Erase ${kind} ${id}?`,
+      says: "Its text, labels, marks and history are overwritten and cannot be had back; jobs keep its key alone, as gone.",
+      choices: [{ word: "yes", label: "Erase for good", kind: "danger" }],
+      act: async () => {
+        await send("DELETE", where);
+        announce(`${kind} ${id} is erased.`);
+        location.hash = "#/item";
+      },
+    });
+    if (maySteer()) {
+      actions.append(h("button", { type: "button", onclick: reread }, "Read again"), h("button", { type: "button", class: "danger", onclick: erase }, "Erase"));
+    }
   } catch (error) {
     if (signal.aborted) return;
     fill(text, [h("p", { class: "error" }, error instanceof Refused && error.status === 404 ? "There is no such item." : error.message)]);

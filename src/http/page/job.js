@@ -1,34 +1,35 @@
 // One job: how far it is, what came of it, and what may be done to it.
 
-import { outcomes, progress, rates, throughput } from "./chart.js";
-import { capital, clock, count, fill, h, number, time, words } from "./dom.js";
+import { progress } from "./chart.js";
+import { course } from "./course.js";
+import { capital, clock, count, fill, h, link, number, time, words } from "./dom.js";
 import { items, diff, topics } from "./findings.js";
 import { badge, labels, nameOf, pace, reach } from "./jobs.js";
 import { Refused, get, jobPath, maySteer, poll } from "./net.js";
 import { buttons } from "./steps.js";
-import { record, samplesOf, tally } from "./watch.js";
+import { record, tally } from "./watch.js";
 
 export const title = ([id]) => `Job ${id}`;
 
-const fact = (name, value) => value !== null && value !== undefined && value !== "" && h("div", {}, h("dt", {}, name), h("dd", {}, value));
+const fact = (name, value) => value !== null && value !== undefined && value !== "" && value !== false && h("div", {}, h("dt", {}, name), h("dd", {}, value));
 
 function facts(job) {
   const { filter } = job;
-  const link = (id) => id && h("a", { href: `#/jobs/${id}` }, `job ${id}`);
+  const other = (id) => id && link(`jobs/${id}`, `job ${id}`);
   const list = (of, all) => (of.length ? of.map(words).join(", ") : all);
   const ranged = filter.from || filter.until;
   return [
-    fact("Items", ranged ? `${clock(filter.from)} to ${clock(filter.until)} UTC` : "named one by one"),
+    fact("Items", ranged ? [h("span", { class: "nowrap" }, clock(filter.from)), " to ", h("span", { class: "nowrap" }, `${clock(filter.until)} UTC`)] : job.kind === "range" ? "of all times" : "named one by one"),
     fact("Types", list(filter.types, "conversations and notes")),
     fact("Media", list(filter.media, "any")),
     fact("Programs", list(filter.programs, "all of each item")),
     filter.languages && fact("Languages", list(filter.languages, "any")),
-    fact("Rules", job.catalogue_revision !== null && `revision ${job.catalogue_revision}`),
+    fact("Rules", job.catalogue_revision !== null && link(`catalogue?revision=${job.catalogue_revision}`, `revision ${job.catalogue_revision}`)),
     fact("Only what lags behind", filter.stale_only ? "yes" : "no"),
     fact("Keeps labels where nothing is found", filter.keep_when_empty ? "yes" : "no"),
-    fact("Made of", link(job.parent_job)),
-    fact("Applied by", link(job.applied_by)),
-    job.jobs && fact("Its group", job.jobs.map((id) => [link(id), " "])),
+    fact("Made of", other(job.parent_job)),
+    fact("Applied by", other(job.applied_by)),
+    job.jobs && fact("Its group", job.jobs.map((id) => [other(id), " "])),
     fact("Priority", job.lane === "live" ? "ahead of all (live)" : number(job.priority)),
     fact("Speed limit", job.max_per_second === null ? "none" : `${number(job.max_per_second)} items/s`),
     fact("Made", [time(job.created_at), ` by ${job.created_by}`]),
@@ -38,13 +39,16 @@ function facts(job) {
   ];
 }
 
-function tallies(name, counts, kind, choose) {
-  const entries = Object.entries(counts);
+/// The counts of one kind; each shows its items.
+function tallies(name, counts, kind, items) {
+  const entries = Object.entries(counts).filter(([, n]) => n > 0);
   if (!entries.length) return null;
   return h("div", { "data-key": name }, h("h3", {}, name), h("ul", { class: "chips" }, entries.map(([word, n]) => h("li", { "data-key": word },
-    h("button", { type: "button", class: "chip", title: "Show these items", onclick: () => choose(kind, word) },
+    h("button", { type: "button", class: "chip", title: "Show these items", "aria-pressed": String(items.pressed(kind, word)), onclick: () => items.choose(kind, word) },
       h("strong", {}, number(n)), ` ${words(word)}`)))));
 }
+
+const statesOf = ({ pending, running, done, failed, quarantined, cancelled }) => ({ pending, running, done, failed, quarantined, cancelled });
 
 const FILES = [
   ["items.csv", "Items (CSV)", "items.csv"],
@@ -58,14 +62,13 @@ export function show({ root, parts: [id], signal }) {
   const head = h("div", { class: "head" }, h("h1", {}, `Job ${id}`));
   const actions = h("div", { class: "row actions", role: "group", "aria-label": "What can be done" });
   const now = h("section", { class: "card", "aria-label": "Progress" });
-  const charts = h("div", { class: "card charts" });
   const came = h("section", { class: "card", "aria-label": "What came of its items" });
   const about = h("section", { class: "card", "aria-label": "What it was asked" });
   const files = h("section", { class: "card", "aria-label": "Downloads" });
-  const found = { topics: topics(id, signal), items: items(id, signal), diff: diff(id, signal) };
+  const found = { course: course(id, signal), topics: topics(id, signal), items: items(id, signal, () => draw(last)), diff: diff(id, signal) };
   const said = h("p", { class: "visually-hidden", role: "status" });
-  root.append(h("p", { class: "crumb" }, h("a", { href: "#/jobs" }, "Jobs")), head, said, actions, now, charts,
-    came, found.topics.node, found.items.node, found.diff.node, h("div", { class: "two" }, about, files));
+  root.append(h("p", { class: "crumb" }, h("a", { href: "#/jobs" }, "Jobs")), head, said, actions, now, found.course.node,
+    came, found.topics.node, found.items.node, found.diff.node, h("div", { class: "about" }, about, files));
 
   let last = null;
   let gone = false;
@@ -80,18 +83,14 @@ export function show({ root, parts: [id], signal }) {
       h("div", { class: "far big" }, progress(done, total, reach(job)),
         h("span", {}, h("strong", {}, capital(reach(job)))), h("span", { class: "muted" }, pace(job)), labels(job)),
       job.error && h("p", { class: "error" }, job.error),
+      job.pruned_at && h("p", { class: "hint" }, "Its items and its history were pruned ", time(job.pruned_at), " (UTC): this summary is what is left."),
       job.dry_run && job.finished_at && !job.applied_by && job.state.startsWith("completed") && h("p", { class: "hint" },
         maySteer() ? "Nothing was written. Read the differences below; “Apply” does just that." : "Nothing was written."),
     ]);
-    const samples = samplesOf(job.id);
-    const why = job.finished_at ? "The job had ended before this page looked." : "Measured while this page is open.";
-    const across = charts.clientWidth - 42;
-    const wide = across > 800 ? (across - 24) / 2 : across;
-    charts.hidden = Boolean(job.finished_at) && samples.length < 3;
-    fill(charts, [throughput(rates(samples), why, wide, 10), outcomes(samples, total, why, wide)]);
-    const chips = [tallies("Outcomes", job.outcomes, "outcome", found.items.choose), tallies("Reasons of failure", job.reasons, "reason", found.items.choose)];
-    came.hidden = !chips.some(Boolean);
-    fill(came, [h("h2", {}, "What came of its items"), h("div", { class: "two" }, chips)]);
+    const chips = [tallies("States", statesOf(job.counts), "state", found.items), tallies("Outcomes", job.outcomes, "outcome", found.items),
+      tallies("Reasons of failure", job.reasons, "reason", found.items)];
+    came.hidden = !chips.some(Boolean) || Boolean(job.pruned_at && !total);
+    fill(came, [h("h2", {}, "What came of its items"), h("div", { class: "three" }, chips)]);
     fill(about, [h("h2", {}, "What it was asked"), h("dl", { class: "facts" }, facts(job))]);
     const gone = job.pruned_at || total === null;
     files.hidden = Boolean(gone);
@@ -110,7 +109,7 @@ export function show({ root, parts: [id], signal }) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
       gone = true;
       fill(head, [h("h1", {}, `Job ${id}`)]);
-      for (const node of [actions, charts, came, about, files]) fill(node, []);
+      for (const node of [actions, came, about, files]) fill(node, []);
       fill(now, [h("p", {}, "There is no such job; it may have been deleted.")]);
     }
   };

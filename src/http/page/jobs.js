@@ -1,7 +1,7 @@
 // The daemon's health and the jobs, as they go.
 
 import { progress, throughput } from "./chart.js";
-import { bytes, count, duration, fill, h, number, rate, since, words } from "./dom.js";
+import { bytes, count, duration, fill, h, link, number, rate, since, words } from "./dom.js";
 import { get, maySteer } from "./net.js";
 import { ended, paceOfAll, seen, tally, watch } from "./watch.js";
 
@@ -30,7 +30,7 @@ export function pace(job) {
 
 export function reach(job) {
   const { total } = job.counts;
-  const done = ended(tally(job));
+  const done = ended(tally(job)) - job.counts.cancelled;
   if (total === null) return job.state === "draft" ? "not published" : "listing its items";
   if (total === 0) return job.empty_because ? `nothing to do: ${words(job.empty_because)}` : "no items";
   return done === total ? count(total, "item") : `${number(done)} of ${count(total, "item")}`;
@@ -53,7 +53,7 @@ function row(job) {
   const done = tally(job);
   return h("li", { "data-key": job.id, class: "job" },
     h("div", { class: "what" },
-      h("a", { href: `#/jobs/${job.id}` }, h("span", { class: "muted" }, `#${job.id} `), nameOf(job)),
+      h("a", { href: `#/jobs/${job.id}`, title: job.name && job.name.length > 60 ? job.name : null }, h("span", { class: "muted" }, `#${job.id} `), nameOf(job)),
       h("span", { class: "tags" }, badge(job), job.dry_run && h("span", { class: "pill outline" }, "dry run"),
         job.lane === "live" && h("span", { class: "pill outline" }, "live"))),
     h("div", { class: "far" },
@@ -72,7 +72,7 @@ function tiles(status) {
   if (!status) return [];
   const { live, bulk } = status.queue;
   return [
-    tile("Daemon", status.held ? `held: ${words(status.held)}` : status.state, `up ${duration(status.uptime_seconds)}`, status.held && "bad"),
+    tile("Daemon", status.held ? `held: ${words(status.held)}` : status.state, `up ${duration(status.uptime_seconds)} · ${count(status.workers, "worker")}`, status.held && "bad"),
     tile("Live queue", number(live.pending + live.running), load(live)),
     tile("Bulk queue", number(bulk.pending + bulk.running), load(bulk)),
     tile("Items", number(status.items)),
@@ -88,7 +88,7 @@ export function show({ root, signal }) {
   const list = h("ul", { id: "jobs", class: "jobs", "aria-label": "Jobs" });
   const none = h("div", { class: "card empty", hidden: true },
     h("p", {}, "No job was published yet."),
-    h("p", { class: "muted" }, "Publish one here, or with ", h("code", {}, "relabeld publish --watch"), "."));
+    h("p", { class: "muted" }, "First items are ", link("item", "imported"), " and ", link("catalogue", "rules"), " applied; then a job reads the items by the rules. Here, or with ", h("code", {}, "relabeld publish --watch"), "."));
   const older = h("button", { type: "button", class: "quiet", hidden: true }, "Older jobs");
   const state = h("select", { id: "state", onchange: () => again() },
     h("option", { value: "" }, "in any state"),
@@ -106,7 +106,7 @@ export function show({ root, signal }) {
   let filtered = null;
   const draw = () => {
     fill(health, tiles(seen.status));
-    fill(chart, [throughput(paceOfAll(), "Measured while this page is open.", chart.clientWidth - 42, 60)]);
+    fill(chart, [throughput(paceOfAll(), { why: "Measured while this page is open.", wide: chart.clientWidth - 42, least: 60 })]);
     const page = state.value ? filtered : seen.jobs;
     if (!page) return;
     const newest = new Set(page.jobs.map((job) => job.id));

@@ -8,9 +8,13 @@ import * as jobs from "./jobs.js";
 import { get, knowCaller, line, poll, send, state } from "./net.js";
 import * as phrase from "./phrase.js";
 import * as publish from "./publish.js";
+import * as revise from "./revise.js";
+import * as topic from "./topic.js";
 import { look } from "./watch.js";
 
-const VIEWS = { jobs, job, publish, catalogue, item, phrase };
+const VIEWS = { jobs, job, publish, catalogue, revise, topic, item, phrase };
+/// Views that stand below another in the navigation.
+const BELOW = { job: "jobs", revise: "catalogue", topic: "catalogue" };
 let leave = new AbortController();
 
 /// `#/item/note/a%2Fb?x=1` is the view item, its parts and its query.
@@ -37,7 +41,7 @@ function open(first) {
   view.show({ root, parts, query, signal: leave.signal });
   document.title = `${view.title(parts)} · relabeld`;
   for (const link of place("views").children) {
-    const here = link.getAttribute("href") === `#/${name === "job" ? "jobs" : name}`;
+    const here = link.getAttribute("href") === `#/${BELOW[name] ?? name}`;
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -19,8 +19,10 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = files![
+    "bring.js",
     "catalogue.js",
     "chart.js",
+    "course.js",
     "dom.js",
     "findings.js",
     "item.js",
@@ -30,8 +32,11 @@ const FILES: &[(&str, &str)] = files![
     "net.js",
     "page.css",
     "phrase.js",
+    "places.js",
     "publish.js",
+    "revise.js",
     "steps.js",
+    "topic.js",
     "watch.js"
 ];
 

@@ -53,9 +53,11 @@ export async function get(path, signal) {
   return answer.json();
 }
 
-export async function send(method, path, body, signal) {
-  const headers = { Accept: "application/json", "Content-Type": "application/json" };
-  const answer = await reach(path, { method, headers, body: JSON.stringify(body ?? {}), signal }, true);
+/// What is no text is sent as JSON.
+export async function send(method, path, body, signal, more) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json", ...more };
+  const text = typeof body === "string" ? body : JSON.stringify(body ?? {});
+  const answer = await reach(path, { method, headers, body: text, signal }, true);
   if (!answer.ok) throw await refusal(answer);
   return answer.status === 204 ? null : answer.json();
 }

@@ -23,6 +23,9 @@ export function show({ root, query, signal }) {
     h("p", { class: "muted" }, "Where a phrase would match among stored items. Nothing is written."),
     form, h("section", { class: "card", "aria-label": "Matches" }, said, list));
 
+  for (const name of ["strictness", "match", "participants"]) {
+    if (query.get(name)) form.elements[name].value = query.get(name);
+  }
   const test = rested(signal, async (leave) => {
     const { phrase, strictness, match, participants, from } = form.elements;
     if (!phrase.value.trim()) {
@@ -38,7 +41,7 @@ export function show({ root, query, signal }) {
       complain(form, null);
       said.textContent = matches.length === 50 ? `The first 50 blocks, in ${count(read, "item")} read.` : `${count(matches.length, "block")} in ${count(read, "item")} read.`;
       fill(list, matches.map((found) => h("li", { class: "block" },
-        h("p", { class: "speaker muted" }, itemLink(found), ` · ${found.transcript} · block ${number(found.block)} · score ${number(found.score)}`),
+        h("p", { class: "speaker muted" }, h("span", {}, itemLink(found), ` · ${found.transcript} · block ${number(found.block)} · score ${number(found.score)}`)),
         h("p", { class: "text" }, highlighted(found.text ?? "", [{ ...found, title: `score ${found.score}` }])))));
     } catch (error) {
       if (leave.aborted) return;
