@@ -4,7 +4,6 @@ mod access;
 mod again;
 mod backup;
 mod bad_input;
-mod browser;
 mod catalogue;
 #[path = "../common/daemon.rs"]
 mod daemon;
@@ -18,6 +17,7 @@ mod jobs;
 mod lists;
 mod metrics;
 mod openapi;
+mod page;
 mod repeated;
 #[path = "../common/source.rs"]
 #[allow(dead_code)]
