@@ -78,6 +78,7 @@ A catalogue is a JSON object:
 Applying labels nothing: `relabeld publish --stale-only --from 1970-01-01` does, for the items that the change concerns.
 
 Examples:
+  relabeld catalogue apply topics.json --dry-run      what it would change
   relabeld catalogue apply topics.json
   relabeld catalogue show --revision 3 > c3.json; relabeld catalogue apply c3.json")]
     Apply {
@@ -89,6 +90,9 @@ Examples:
         /// Refuse unless this is the current revision
         #[arg(long, value_name = "REVISION", value_parser = whole::<u64>)]
         if_match: Option<u64>,
+        /// Only check it and say what it would change
+        #[arg(long, conflicts_with_all = ["allow_remove", "if_match"])]
+        dry_run: bool,
     },
     /// Print the catalogue as JSON, to be edited and applied
     #[command(after_help = "Example:\n  relabeld catalogue show > topics.json")]

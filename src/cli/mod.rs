@@ -72,7 +72,8 @@ fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
         Command::Man { command } => pages::manual(&command),
 
         Command::Import { files, strict } => import::run(&on()?, &files, strict),
-        Command::Catalogue(Catalogue::Apply { file, allow_remove, if_match }) => {
+        Command::Catalogue(Catalogue::Apply { file, dry_run: true, .. }) => catalogue::would_apply(&on()?, &file),
+        Command::Catalogue(Catalogue::Apply { file, allow_remove, if_match, .. }) => {
             catalogue::apply(&on()?, &file, allow_remove, if_match)
         }
         Command::Catalogue(Catalogue::Show { revision }) => catalogue::show(&on()?, revision),

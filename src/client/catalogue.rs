@@ -32,6 +32,18 @@ pub fn apply(session: &Session, file: &Path, allow_remove: bool, if_match: Optio
     Ok(())
 }
 
+/// What applying it would change.
+pub fn would_apply(session: &Session, file: &Path) -> Result<(), Error> {
+    let (catalogue, query) = (read(file)?, [("dry_run", "true")]);
+    let would = session.daemon.call_with(Method::PUT, CATALOGUE, &query, &[], Payload::Json(&catalogue))?;
+    session.out.answer(&would, || summary(&would.value))?;
+    session.out.note("a dry run: nothing was applied");
+    if !rows(&would.value, "/removed").is_empty() {
+        session.out.note("what it leaves out is removed with --allow-remove alone");
+    }
+    Ok(())
+}
+
 fn read(file: &Path) -> Result<Value, Error> {
     let failed = |why: String| Error::Failed(format!("{}: {why}", file.display()));
     let mut text = String::new();

@@ -2,9 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::command::{Beside, asking, run, say};
+use crate::command::{Beside, asking, run, run_with, say};
 use crate::daemon::Daemon;
 use crate::{ALL, BACK, NOTE, QUIET, catalogue, daemon, labelled, notes};
 
@@ -36,6 +36,10 @@ fn a_job_from_count_to_changes() {
     ]);
     assert_eq!(changes.out.lines().count(), 3);
     say(&daemon, "items 1").exits(0).tells(&["conversation,c2,,failed,,no_topics_detected,1,"]);
+    for (which, found) in [("--state failed", 1), ("--outcome changed", 2), ("--reason error,crashed", 0)] {
+        assert_eq!(say(&daemon, &format!("items 1 {which}")).exits(0).out.lines().count(), 1 + found, "{which}");
+    }
+    say(&daemon, "items 1 --state resting").exits(5).warns(&["state: \"resting\""]);
     say(&daemon, "topics")
         .exits(0)
         .tells(&["refund  Refund request      2       2", "billing  billing      3          0"]);
@@ -152,6 +156,26 @@ fn the_same_key_makes_no_second_job() {
     publish("").exits(0).tells(&["job                 1\n"]).warns(&["this request made its job before"]);
     publish("--name other").exits(5).without_data().warns(&["Idempotency-Key", "job 1"]);
     assert_eq!(say(&daemon, "jobs --json").json()["jobs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_catalogue_is_tried_out_before_it_is_applied() {
+    let daemon = labelled();
+    let mut rules = catalogue();
+    rules["topics"][0]["strictness"] = json!(90);
+    rules["topics"][1]["id"] = json!("new");
+    let apply = |rules: &Value, flags: &[&str]| {
+        run_with(asking(&daemon).args(["catalogue", "apply", "-"]).args(flags), rules.to_string().as_bytes())
+    };
+    let would = apply(&rules, &["--dry-run"]).exits(0);
+    would
+        .tells(&["revision 2", "added 1: new", "changed 1: refund", "removed 1: late"])
+        .warns(&["nothing was applied", "--allow-remove"]);
+    assert_eq!(apply(&rules, &["--dry-run", "--json"]).exits(0).json()["removed"], json!(["late"]));
+    rules["topics"][0]["strictness"] = json!(0);
+    apply(&rules, &["--dry-run"]).exits(5).warns(&["topics[0].strictness"]);
+    apply(&rules, &["--dry-run", "--allow-remove"]).exits(2);
+    assert_eq!(daemon.see("/api/v1/catalogue")["revision"], 1);
 }
 
 #[test]
