@@ -135,3 +135,19 @@ test("what lags behind is one press away", async () => {
   await reads(page, "up to date");
   page.heard.clean(daemon);
 });
+
+test("a job behind sixty others goes on where one looks at it", async () => {
+  const daemon = await Daemon.stocked();
+  const id = await daemon.publish(spanned({ max_per_second: 0.001, name: "the first" }));
+  for (let n = 0; n < 60; n += 1) await daemon.publish({ kind: "single", ids: [{ kind: "conversation", id: "fs-1" }] });
+  const page = await visitor(daemon);
+  const rows = page.getByRole("list", { name: "Jobs" }).getByRole("listitem");
+  await until("a page of them", async () => (await rows.count()) === 50);
+  await press(page, "Older jobs");
+  await until("all of them", async () => (await rows.count()) === 61);
+  await daemon.ask("POST", `/api/v1/jobs/${id}/pause`);
+  await rows.filter({ hasText: "the first" }).getByText("paused").waitFor();
+  await page.getByLabel("Show jobs").selectOption("paused");
+  await until("the one that is paused", async () => (await rows.count()) === 1);
+  page.heard.clean(daemon);
+});

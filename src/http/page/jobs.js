@@ -132,6 +132,9 @@ export function show({ root, signal }) {
     if (state.value && turns % 4 === 0) {
       get(`/api/v1/jobs?limit=50&state=${state.value}`, signal).then((page) => (filtered = page), () => {});
     }
+    // Of the older ones those that have not ended go on as well.
+    const open = turns % 4 === 0 ? tail.filter((job) => !job.finished_at).slice(0, 10) : [];
+    for (const job of open) get(`/api/v1/jobs/${job.id}`, signal).then((now) => Object.assign(job, now), () => {});
     draw();
   });
 }
