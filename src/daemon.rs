@@ -1,19 +1,20 @@
 //! The daemon: opened, recovered, started, waited for, stopped, in that order and back.
 
+mod log;
 mod restore;
+mod watchdog;
 
-use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::log::{error, info, warn};
 use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use log::{error, info, warn};
 
 pub use self::restore::{Telling, restore};
 use crate::config::{self, Config, Partial};
@@ -23,9 +24,12 @@ use crate::http::calls::Calls;
 use crate::http::{Context, Endpoint, Listener};
 use crate::labeller::{Labeller, panic_is_caught, phrases};
 use crate::model::Catalogue;
+use crate::os::systemd::{self, Passed};
 use crate::os::{self, Lock};
 use crate::store::{Durability, FILE, Store};
 use crate::when;
+
+use self::watchdog::Watchdog;
 
 /// Requests under way at a stop may take this long.
 const GRACE: Duration = Duration::from_secs(3);
@@ -33,11 +37,12 @@ const GRACE: Duration = Duration::from_secs(3);
 /// `relabeld serve`: runs until SIGTERM or SIGINT, or until the store cannot be relied on.
 pub fn serve(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
-    start_log(&config.log);
+    log::start(&config.log);
     end_on_panic();
     let signals = os::signals().context("cannot listen for signals")?;
-    let daemon = Daemon::start(config)?;
-    os::ready();
+    let passed = systemd::passed_sockets().context("cannot use the sockets of systemd")?;
+    let daemon = Daemon::start_on(config, passed)?;
+    systemd::ready();
     if std::io::stderr().is_terminal()
         && let Some(url) = daemon.endpoint.login_url()
     {
@@ -45,7 +50,7 @@ pub fn serve(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
         let _ = writeln!(std::io::stderr(), "Open {url} in a browser (good once, for 10 minutes).");
     }
     let outcome = daemon.wait(&signals);
-    os::stopping();
+    systemd::stopping();
     daemon.stop();
     outcome
 }
@@ -56,6 +61,7 @@ pub struct Daemon {
     engine: Arc<Engine>,
     store: Arc<Store>,
     failed: Receiver<String>,
+    watchdog: Option<Watchdog>,
     address: String,
     data_dir: PathBuf,
     _lock: Lock,
@@ -63,18 +69,14 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(config: Config) -> anyhow::Result<Daemon> {
-        if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
-            bail!(refused);
-        }
+        Daemon::start_on(config, Vec::new())
+    }
+
+    /// What systemd passed takes the place of the settings `listen` and `socket`, each for its kind.
+    fn start_on(config: Config, passed: Vec<Passed>) -> anyhow::Result<Daemon> {
         let lock = os::lock(&config.data_dir)?;
         // Before the database is touched: a port in use must not cost a recovery.
-        let tcp = TcpListener::bind(config.listen).with_context(|| {
-            format!(
-                "cannot listen on {} (choose another with --listen ADDR:PORT; port 0 is any free one)",
-                config.listen
-            )
-        })?;
-        let address = tcp.local_addr()?;
+        let (listeners, address) = open_doors(&config, passed)?;
         let access =
             Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
         let durability = match config.durability {
@@ -83,10 +85,6 @@ impl Daemon {
         };
         let store = Arc::new(Store::open(&config.data_dir, durability)?);
         renew_revision(&store)?;
-        let mut listeners = vec![Listener::Tcp(tcp)];
-        if let Some(socket) = &config.socket {
-            listeners.push(Listener::Unix(listen_unix(socket)?));
-        }
         let compile = by_phrases();
         let (failing, failed) = bounded(1);
         let engine = Arc::new(start_engine(&config, &store, &compile, failing)?);
@@ -112,8 +110,9 @@ impl Daemon {
         let endpoint = endpoint.context("cannot serve HTTP")?;
         os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), 0o644)
             .context("cannot write the file `address`")?;
+        let watchdog = Watchdog::start(&store, endpoint.pulse()).context("cannot start the watchdog")?;
         info!("serving on {address}, data in {}", data_dir.display());
-        Ok(Daemon { endpoint, engine, store, failed, address: address.to_string(), data_dir, _lock: lock })
+        Ok(Daemon { endpoint, engine, store, failed, watchdog, address: address.to_string(), data_dir, _lock: lock })
     }
 
     /// `ADDR:PORT`
@@ -143,6 +142,9 @@ impl Daemon {
         self.endpoint.stop(GRACE);
         self.engine.stop();
         self.store.close();
+        if let Some(watchdog) = self.watchdog {
+            watchdog.stop();
+        }
         if let Err(error) = std::fs::remove_file(self.data_dir.join("address")) {
             warn!("the file `address` stays: {error}");
         }
@@ -201,6 +203,53 @@ fn report_recovery(engine: &Engine) {
     }
 }
 
+/// Where callers come in, and the address of the first TCP door: that of systemd, where it passed one.
+fn open_doors(config: &Config, passed: Vec<Passed>) -> anyhow::Result<(Vec<Listener>, SocketAddr)> {
+    let refused = |addr| listening_refused(addr, &config.hosts, config.public_url.as_deref());
+    let (mut address, mut over_unix) = (None, false);
+    let mut listeners = Vec::with_capacity(passed.len() + 2);
+    for socket in passed {
+        listeners.push(match socket {
+            Passed::Tcp(tcp) => {
+                let local = tcp.local_addr()?;
+                if let Some(refused) = refused(local) {
+                    bail!("{refused} (the port is systemd's: ListenStream= of the socket unit)");
+                }
+                info!("systemd listens on {local}; the setting `listen` is not used");
+                address.get_or_insert(local);
+                Listener::Tcp(tcp)
+            }
+            // Its file is systemd's: it is neither replaced nor removed here.
+            Passed::Unix(socket) => {
+                info!("systemd listens on {:?}; the setting `socket` is not used", socket.local_addr()?);
+                over_unix = true;
+                Listener::Unix(socket)
+            }
+        });
+    }
+    let address = match address {
+        Some(address) => address,
+        None => {
+            if let Some(refused) = refused(config.listen) {
+                bail!(refused);
+            }
+            let tcp = TcpListener::bind(config.listen).with_context(|| {
+                format!(
+                    "cannot listen on {} (choose another with --listen ADDR:PORT; port 0 is any free one)",
+                    config.listen
+                )
+            })?;
+            let address = tcp.local_addr()?;
+            listeners.push(Listener::Tcp(tcp));
+            address
+        }
+    };
+    if let Some(socket) = config.socket.as_deref().filter(|_| !over_unix) {
+        listeners.push(Listener::Unix(listen_unix(socket)?));
+    }
+    Ok((listeners, address))
+}
+
 fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     use std::os::unix::fs::FileTypeExt;
     // A socket that an earlier run left is in the way; anything else is not ours to remove.
@@ -255,28 +304,6 @@ fn recount(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
     let faults = store.check()?;
     store.close();
     Ok(Some(faults))
-}
-
-/// Logs to stderr; under systemd with priorities, and without the times that the journal has of its own.
-fn start_log(filter: &str) {
-    let mut builder = env_logger::Builder::new();
-    builder.parse_filters(filter);
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some_and(|stream: OsString| !stream.is_empty());
-    builder.format(move |out, record| {
-        if journal {
-            let priority = match record.level() {
-                log::Level::Error => 3,
-                log::Level::Warn => 4,
-                log::Level::Info => 6,
-                log::Level::Debug | log::Level::Trace => 7,
-            };
-            writeln!(out, "<{priority}>{}", record.args())
-        } else {
-            writeln!(out, "{} {:5} {}", when::rfc3339(when::now()), record.level(), record.args())
-        }
-    });
-    // A second daemon in one process (the tests) keeps the first one's log.
-    let _ = builder.try_init();
 }
 
 /// A panic in a thread of ours ends the process, so that a new start recovers; a labeller's is its item's error, and one

@@ -1,5 +1,7 @@
-//! What the operating system lends: the data directory and its lock, signals, systemd's ear, free space, and files that
-//! appear whole. The only home of signal-hook, sd-notify and rustix.
+//! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, and files
+//! that appear whole. The only home of signal-hook, sd-notify and rustix.
+
+pub mod systemd;
 
 pub mod process;
 
@@ -13,7 +15,6 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use rustix::fs::Access;
-use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -185,22 +186,6 @@ pub fn is_broken_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// Tells systemd that requests are served. Like the three below it does nothing without `NOTIFY_SOCKET`.
-pub fn ready() {
-    tell(NotifyState::Ready);
-}
-
-pub fn stopping() {
-    tell(NotifyState::Stopping);
-}
-
-/// A lost message must never stop the daemon; systemd's own timeouts tell of it.
-fn tell(state: NotifyState<'_>) {
-    if let Err(e) = sd_notify::notify(&[state]) {
-        log::warn!("cannot notify systemd: {e}");
-    }
-}
-
 /// What an ordinary user may still write to the file system of `path`: blocks reserved for root do not count.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let fs = rustix::fs::statvfs(path)?;
@@ -327,13 +312,13 @@ mod tests {
 
     fn be_the_child() {
         let stop = signals().unwrap();
-        ready();
+        systemd::ready();
         signal_hook::low_level::raise(SIGHUP).unwrap();
         assert!(stop.try_recv().is_err(), "nobody asked yet");
         signal_hook::low_level::raise(SIGTERM).unwrap();
         stop.recv_timeout(std::time::Duration::from_secs(20)).expect("asked to stop");
         assert!(stop.try_recv().is_err(), "SIGHUP did not ask");
-        stopping();
+        systemd::stopping();
         signal_hook::low_level::raise(SIGINT).unwrap();
         unreachable!("the second signal ends the process in its handler");
     }

@@ -34,8 +34,8 @@ use self::access::{Access, AccessError, Asking};
 use self::answer::{Answer, Boxed, Problem};
 use self::asked::{Asked, Query};
 use self::calls::Calls;
-pub use self::gate::Listener;
 use self::gate::{Gate, Limits};
+pub use self::gate::{Listener, Pulse};
 use self::routes::Route;
 use crate::config::Config;
 use crate::engine::{Compile, Engine};
@@ -143,6 +143,11 @@ impl Endpoint {
             threads.push(thread.spawn(move || behind.handle_until_stopped(number == 0))?);
         }
         Ok(Endpoint { gate, behind, threads })
+    }
+
+    /// For whoever wants to know whether connections are still seen to.
+    pub fn pulse(&self) -> Pulse {
+        self.gate.pulse()
     }
 
     /// A one-time address for the page, for the terminal that the daemon runs on.

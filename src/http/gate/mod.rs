@@ -57,6 +57,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use polling::Poller;
 
 pub use self::counts::Counts;
@@ -134,7 +135,11 @@ pub struct Gate {
     /// Set once: when the last request must have ended.
     stop: Arc<OnceLock<Instant>>,
     counts: Arc<Counts>,
+    questions: Sender<Question>,
 }
+
+/// Answered at the end of a turn of the gate's loop.
+type Question = Sender<()>;
 
 impl Gate {
     /// Takes in connections from `listeners` and relays their requests to `upstream`, the path of
@@ -144,6 +149,7 @@ impl Gate {
         let stop = Arc::new(OnceLock::new());
         let limits = limits.fitted_to(descriptor_limit());
         let counts = Arc::new(Counts::default());
+        let (questions, asked) = unbounded();
         let server = serve::Server::new(
             listeners,
             upstream,
@@ -152,12 +158,17 @@ impl Gate {
             Arc::clone(&stop),
             Arc::clone(&counts),
         )?;
-        let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run())?;
-        Ok(Gate { thread: Some(thread), poller, stop, counts })
+        let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run(&asked))?;
+        Ok(Gate { thread: Some(thread), poller, stop, counts, questions })
     }
 
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
+    }
+
+    /// For whoever wants to know whether the gate still goes round, while it is used elsewhere.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { poller: Arc::clone(&self.poller), questions: self.questions.clone() }
     }
 
     /// Stops accepting at once, lets requests in flight end for up to `grace`, then closes what is
@@ -180,6 +191,21 @@ impl Gate {
         if thread.join().is_err() {
             log::error!("the gate had panicked");
         }
+    }
+}
+
+/// Tells a gate that hangs from one that is busy. It asks the loop itself and not one of its doors: a crowd before the
+/// doors, or descriptors that ran out, keep a caller out without anything being wrong that a new start would mend.
+pub struct Pulse {
+    poller: Arc<Poller>,
+    questions: Sender<Question>,
+}
+
+impl Pulse {
+    /// Waits until the gate has seen to all who were ready and has been at its doors. False where it has ended.
+    pub fn is_felt(&self) -> bool {
+        let (answer, answered): (Question, Receiver<()>) = bounded(1);
+        self.questions.send(answer).is_ok() && self.poller.notify().is_ok() && answered.recv().is_ok()
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use polling::{Event, Events, Poller};
 
 use super::counts::Counts;
@@ -17,7 +18,7 @@ use super::leaving::Leaving;
 use super::refusal::Refusal;
 use super::waiting::{Heard, Waiting};
 use super::wire::{Buffer, Stream, Watched};
-use super::{Limits, Listener};
+use super::{Limits, Listener, Question};
 
 /// Of each read. A chunk of this size goes into a Unix socket whole or not at all.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -87,7 +88,7 @@ impl Server {
         })
     }
 
-    pub fn run(mut self) {
+    pub fn run(mut self, asked: &Receiver<Question>) {
         let mut events = Events::new();
         while !self.is_over() {
             let held = self.waiting.len() + self.line.len() + self.exchanges.len() + self.leaving.len();
@@ -118,6 +119,10 @@ impl Server {
             }
             // A newcomer's exchange may have ended already.
             self.call_in(now);
+            // Nobody waits for it any more where this fails.
+            for question in asked.try_iter() {
+                let _ = question.send(());
+            }
         }
         self.cut_off();
     }

@@ -90,12 +90,14 @@ fn a_slow_head_times_out_and_harms_no_one() {
 #[test]
 fn a_crowd_of_idle_connections_keeps_no_one_out() {
     let setup = Setup::echoing(Limits { connections: 64, ..Limits::default() });
+    let pulse = setup.gate.as_ref().unwrap().pulse();
     let crowding = AtomicBool::new(true);
     let crowd = thread::scope(|scope| {
         let good = scope.spawn(|| {
             let mut count = 0;
             while crowding.load(Ordering::Relaxed) || count == 0 {
                 assert_eq!(setup.ask(get("/")).status, 200);
+                assert!(pulse.is_felt(), "nothing hangs");
                 count += 1;
             }
         });
