@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::Error;
 
 const SYSTEM_DIR: &str = "/var/lib/relabeld";
+/// Where the package's socket unit listens, for people who may not read the data directory.
+const SYSTEM_SOCKET: &str = "/run/relabeld/relabeld.sock";
 const WHAT_TO_DO: &str =
     "start one with `relabeld serve`, or say where it is with --data-dir DIR, or --url URL and --token-file FILE";
 /// Only used to choose among several directories of this machine, so it need not be long.
@@ -40,11 +43,12 @@ pub struct Found {
     pub whence: String,
 }
 
-/// `env` looks up an environment variable; `alive` says whether somebody listens at an address.
+/// `env` looks up an environment variable; `alive` and `is_open` say whether somebody listens there and lets us in.
 fn find_in(
     place: &Place,
     env: impl Fn(&str) -> Option<OsString>,
     alive: impl Fn(SocketAddr) -> bool,
+    is_open: impl Fn(&Path) -> bool,
 ) -> Result<Found, Error> {
     if let Some(url) = &place.url {
         let route = parse_url(url)?;
@@ -71,6 +75,10 @@ fn find_in(
     // A daemon that was killed leaves its address behind; that must not hide one that runs.
     let live = if found.len() > 1 { found.iter().position(|(_, address)| alive(*address)) } else { None };
     if found.is_empty() {
+        if place.data_dir.is_none() && is_open(Path::new(SYSTEM_SOCKET)) {
+            let route = Route::Socket(PathBuf::from(SYSTEM_SOCKET));
+            return Ok(Found { route, token: None, whence: format!("unix:{SYSTEM_SOCKET}") });
+        }
         return Err(Error::Unreachable(format!("no daemon found; looked at{}\n{WHAT_TO_DO}", tried.concat())));
     }
     let (dir, address) = found.swap_remove(live.unwrap_or(0));
@@ -86,7 +94,8 @@ fn find_in(
 }
 
 pub fn find(place: &Place) -> Result<Found, Error> {
-    find_in(place, |name| std::env::var_os(name), |address| TcpStream::connect_timeout(&address, PROBE).is_ok())
+    let alive = |address| TcpStream::connect_timeout(&address, PROBE).is_ok();
+    find_in(place, |name| std::env::var_os(name), alive, |socket| UnixStream::connect(socket).is_ok())
 }
 
 /// The data directories of this machine, in the order in which the daemon chooses one.
@@ -187,15 +196,16 @@ mod tests {
     }
 
     const NO_ENV: fn(&str) -> Option<OsString> = |_| None;
+    const NO_SOCKET: fn(&Path) -> bool = |_| false;
 
     #[test]
     fn a_data_directory_gives_address_and_token() {
         let dir = directory("0.0.0.0:8123\n", "abc\n");
-        let found = find_in(&at(dir.path()), NO_ENV, |_| true).unwrap();
+        let found = find_in(&at(dir.path()), NO_ENV, |_| true, NO_SOCKET).unwrap();
         assert_eq!(found.route, Route::Address("127.0.0.1:8123".parse().unwrap()));
         assert_eq!(found.token.as_deref(), Some("abc"));
         fs::rename(dir.path().join("token"), dir.path().join("token.read")).unwrap();
-        assert_eq!(find_in(&at(dir.path()), NO_ENV, |_| true).unwrap().token.as_deref(), Some("abc"));
+        assert_eq!(find_in(&at(dir.path()), NO_ENV, |_| true, NO_SOCKET).unwrap().token.as_deref(), Some("abc"));
     }
 
     #[test]
@@ -203,10 +213,10 @@ mod tests {
         let dir = directory("127.0.0.1:1", "secret");
         let mut place = Place { url: Some("http://example.org:8707/".into()), ..Place::default() };
         let env = |name: &str| (name == "STATE_DIRECTORY").then(|| dir.path().as_os_str().to_owned());
-        let found = find_in(&place, env, |_| true).unwrap();
+        let found = find_in(&place, env, |_| true, NO_SOCKET).unwrap();
         assert_eq!((found.route, found.token), (Route::Url("http://example.org:8707".into()), None));
         place.token_file = Some(dir.path().join("token"));
-        assert_eq!(find_in(&place, env, |_| true).unwrap().token.as_deref(), Some("secret"));
+        assert_eq!(find_in(&place, env, |_| true, NO_SOCKET).unwrap().token.as_deref(), Some("secret"));
     }
 
     #[test]
@@ -220,15 +230,27 @@ mod tests {
             "XDG_STATE_HOME" => Some(user.path().as_os_str().to_owned()),
             _ => None,
         };
-        let found = |alive: fn(SocketAddr) -> bool| find_in(&Place::default(), env, alive).unwrap().route;
+        let found = |alive: fn(SocketAddr) -> bool| find_in(&Place::default(), env, alive, NO_SOCKET).unwrap().route;
         assert_eq!(found(|a| a.port() == 2), Route::Address("127.0.0.1:2".parse().unwrap()));
         assert_eq!(found(|_| false), Route::Address("127.0.0.1:1".parse().unwrap()));
     }
 
     #[test]
+    fn the_socket_of_the_service_is_for_who_may_not_read_its_directory() {
+        let nowhere = |dir: Option<PathBuf>| {
+            let place = Place { data_dir: dir, ..Place::default() };
+            find_in(&place, NO_ENV, |_| true, |socket| socket == Path::new(SYSTEM_SOCKET))
+        };
+        let found = nowhere(None).unwrap();
+        assert_eq!((found.route, found.token), (Route::Socket(SYSTEM_SOCKET.into()), None));
+        let named = tempfile::tempdir().unwrap();
+        assert_eq!(nowhere(Some(named.path().to_owned())).unwrap_err().exit_code(), 4, "another daemon was meant");
+    }
+
+    #[test]
     fn finding_none_says_where_it_looked_and_exits_4() {
         let dir = tempfile::tempdir().unwrap();
-        let error = find_in(&at(dir.path()), NO_ENV, |_| true).unwrap_err();
+        let error = find_in(&at(dir.path()), NO_ENV, |_| true, NO_SOCKET).unwrap_err();
         assert_eq!(error.exit_code(), 4);
         let shown = error.to_string();
         assert!(
@@ -248,6 +270,6 @@ mod tests {
     #[test]
     fn a_token_that_would_break_the_request_is_refused() {
         let dir = directory("127.0.0.1:1", "a\r\nX: y");
-        assert_eq!(find_in(&at(dir.path()), NO_ENV, |_| true).unwrap_err().exit_code(), 1);
+        assert_eq!(find_in(&at(dir.path()), NO_ENV, |_| true, NO_SOCKET).unwrap_err().exit_code(), 1);
     }
 }
