@@ -54,7 +54,8 @@ pub fn manual(words: &[String]) -> Result<(), Error> {
         })?;
     }
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    let version = concat!("relabeld ", env!("CARGO_PKG_VERSION"));
+    let rendered = clap_mangen::Man::new(command).source(version).render(&mut page);
     rendered.map_err(|e| Error::Failed(format!("cannot make the page: {e}")))?;
     print(&page)
 }
