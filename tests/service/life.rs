@@ -85,7 +85,7 @@ fn the_package_lives_and_leaves_nothing() {
     assert_whole(&machine);
 
     the_socket_starts_it(&machine);
-    the_timer_works(&machine);
+    the_timers_work(&machine);
     the_journal_has_priorities(&machine);
 
     let files = machine.told("for file in $(dpkg -L relabeld); do [ -d $file ] || echo $file; done");
@@ -143,15 +143,21 @@ fn the_socket_starts_it(machine: &Machine) {
     await_some("its start", || (property(machine, "ActiveState") == "active").then_some(()));
 }
 
-fn the_timer_works(machine: &Machine) {
+fn the_timers_work(machine: &Machine) {
     machine.told("cp /usr/share/doc/relabeld/examples/systemd/* /etc/systemd/system; systemctl daemon-reload");
-    machine.told("systemctl start relabeld-publish.timer relabeld-publish.service");
+    for name in ["publish", "backup"] {
+        machine.told(&format!("systemctl start relabeld-{name}.timer relabeld-{name}.service"));
+    }
     let name = "relabeld jobs --json | grep -c nightly";
     assert_eq!(machine.told(name).trim(), "1");
+    let restored = machine.json("relabeld restore /var/lib/relabeld-backup/relabeld-*.db --data-dir /tmp/copy --json");
+    assert_eq!(restored["items"], ITEMS, "{restored}");
     machine.told(
-        "systemctl stop relabeld-publish.timer; rm /etc/systemd/system/relabeld-publish.*; systemctl daemon-reload",
+        "systemctl stop relabeld-publish.timer relabeld-backup.timer
+         rm /etc/systemd/system/relabeld-publish.* /etc/systemd/system/relabeld-backup.*; systemctl daemon-reload
+         rm -rf /var/lib/systemd/timers/stamp-relabeld-* /var/lib/relabeld-backup /var/lib/private/relabeld-backup
+         rm -r /tmp/copy",
     );
-    machine.told("rm -rf /var/lib/systemd/timers/stamp-relabeld-publish.timer");
 }
 
 fn it_is_started_again(machine: &Machine) {
