@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -19,8 +18,8 @@ use relabeld::store::{Durability, Store, forms};
 use relabeld::when;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::job::{Measured, WORKERS};
-use crate::{machine, scratch};
+use crate::child::WORKERS;
+use crate::scratch;
 
 /// Items that a reader takes at a time.
 const TAKEN: i64 = 256;
@@ -52,22 +51,17 @@ struct Rules {
     scopes: Vec<Option<Scope>>,
 }
 
-pub fn run(dir: &Path) -> anyhow::Result<Measured> {
-    let path = &dir.join(scratch::DATABASE);
+/// What then answers how many items it read and how many labels it wrote.
+pub fn open(dir: &Path) -> anyhow::Result<impl FnOnce() -> anyhow::Result<(i64, i64)>> {
+    let path = dir.join(scratch::DATABASE);
     let store = Store::open(dir, Durability::Full)?;
     let stored = store.revision(None)?;
-    let last = Connection::open(path)?.query_row("SELECT max(no) FROM item", [], |row| row.get(0))?;
-    let processor = machine::processor_seconds();
-    let (done, peak_mib) = machine::with_peak_memory(|| {
-        let started = Instant::now();
+    let last = Connection::open(&path)?.query_row("SELECT max(no) FROM item", [], |row| row.get(0))?;
+    Ok(move || {
         let rules = Rules::compile(&store, &stored.catalogue, stored.revision);
         drop(store);
-        let (items, labels) = label_all(path, &rules, last)?;
-        anyhow::Ok((items, labels, started.elapsed().as_secs_f64()))
-    });
-    let (items, labels, seconds) = done?;
-    let processor_seconds = machine::processor_seconds() - processor;
-    Ok(Measured { items, labels, seconds, processor_seconds, peak_mib, again_seconds: 0.0 })
+        label_all(&path, &rules, last)
+    })
 }
 
 impl Rules {
@@ -124,7 +118,6 @@ impl Rules {
     }
 }
 
-/// Items and labels written.
 fn label_all(path: &Path, rules: &Rules, last: i64) -> anyhow::Result<(i64, i64)> {
     let next = Arc::new(AtomicI64::new(1));
     thread::scope(|scope| {

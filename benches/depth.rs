@@ -1,7 +1,8 @@
-//! What a lease costs over the depth of the queue: runnable, lease and commit of items on which there is nothing to do,
-//! with everything still to come and with all but the last items behind it.
+//! What an item costs over the depth of store and queue: of a whole job with its import, and of a lease alone, with
+//! everything still to come and with all but the last items behind it.
 //!
-//! Commits are not synced (`Durability::Normal`): the disk would hide what grows.
+//! A lease is runnable, lease and commit of items on which there is nothing to do. Its commits are not synced
+//! (`Durability::Normal`): the disk would hide what grows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +14,15 @@ use relabeld::store::{Ask, Deed, Done, Durability, Finding, LeaseOutcome, NewJob
 use rusqlite::{Connection, params};
 
 use crate::report::{Goal, Line, grouped, median};
-use crate::{Sizes, scratch};
+use crate::scratch;
+use crate::stock::Stock;
 
-/// As many at each depth: twice they nearly drain the shallowest queue.
+/// What the deepest is held against.
+const BASE: usize = 100_000;
 const LEASES: usize = 95;
 const LEASE_ITEMS: usize = 5;
-const SHALLOW: usize = 1_000;
+/// What is left to do at the end of a queue: twice what is leased there.
+const LAST: usize = 1_000;
 const NOW: i64 = 1_795_132_800_000;
 
 /// Microseconds of each lease.
@@ -28,30 +32,39 @@ struct Cost {
     at_last: Vec<f64>,
 }
 
-pub fn run(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
-    let mut depths = vec![SHALLOW, 100_000, 1_000_000];
-    depths.retain(|&depth| depth < sizes.depth);
-    depths.push(sizes.depth.max(SHALLOW));
-    let mut costs = Vec::new();
-    for &depth in &depths {
-        let dir = scratch::directory()?;
-        fill(dir.path(), depth)?;
-        let mut cost = Cost::default();
-        for _ in 0..sizes.rounds {
-            measure(scratch::copy_of(dir.path())?.path(), &mut cost)?;
-        }
-        let (first, last) = (median(cost.at_first), median(cost.at_last));
-        let planned = grouped(depth as f64);
-        println!("  {planned:>10} planned: {first:.0} µs a lease, {last:.0} with all but the last done");
-        costs.push((first, last));
-    }
-    let ((shallow, _), (first, last)) = (costs[0], costs[costs.len() - 1]);
-    Ok(vec![Line {
-        what: format!("a lease at {} planned, of one at {}", grouped(sizes.depth as f64), grouped(SHALLOW as f64)),
+pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
+    let depth = stock.sizes.depth;
+    let base = BASE.min(depth);
+    // Imports first: what is drained is measured when the stock of both is there.
+    let imports = (stock.imported(base)?.rate, stock.imported(depth)?.rate);
+    let jobs = (stock.drained(base)?.rate, stock.drained(depth)?.rate);
+    let line = |what: &str, (at_base, at_depth): (f64, f64)| Line {
+        what: format!("depth: an item of {what} at {}, of {}", grouped(depth as f64), grouped(base as f64)),
         goal: Goal::AtMost(1.2),
-        reached: first.max(last) / shallow,
-        figures: format!("{first:.0} at first, {last:.0} at last, of {shallow:.0} µs"),
-    }])
+        reached: at_base / at_depth,
+        figures: format!("{:.1} of {:.1} µs", 1e6 / at_depth, 1e6 / at_base),
+    };
+    Ok(vec![line("a job", jobs), line("an import", imports), lease(stock, base, depth)?])
+}
+
+fn lease(stock: &Stock, base: usize, depth: usize) -> anyhow::Result<Line> {
+    let filled = [scratch::directory()?, scratch::directory()?];
+    let mut costs = [Cost::default(), Cost::default()];
+    for (dir, items) in filled.iter().zip([base, depth]) {
+        fill(dir.path(), items)?;
+    }
+    for _ in 0..stock.sizes.rounds {
+        for (dir, cost) in filled.iter().zip(&mut costs) {
+            measure(scratch::copy_of(dir.path())?.path(), cost)?;
+        }
+    }
+    let [(base_first, base_last), (first, last)] = costs.map(|cost| (median(cost.at_first), median(cost.at_last)));
+    Ok(Line {
+        what: format!("depth: a lease at {}, of {}", grouped(depth as f64), grouped(base as f64)),
+        goal: Goal::AtMost(1.2),
+        reached: (first / base_first).max(last / base_last),
+        figures: format!("{first:.0} of {base_first:.0} µs at first, {last:.0} of {base_last:.0} at last"),
+    })
 }
 
 /// Items without a text, which nobody will read, put in by SQL; their job planned by the store.
@@ -126,7 +139,7 @@ fn drain(store: &Store, job: JobId, micros: &mut Vec<f64>) -> anyhow::Result<()>
 fn skip_to_last(dir: &Path, job: JobId) -> anyhow::Result<()> {
     let connection = Connection::open(dir.join(scratch::DATABASE))?;
     let last: i64 = connection.query_row("SELECT max(no) FROM chunk WHERE job = ?", [job], |row| row.get(0))?;
-    let border = last - (SHALLOW / 256) as i64;
+    let border = last - (LAST / 256) as i64;
     connection.execute_batch("BEGIN")?;
     connection.execute(
         "INSERT INTO result SELECT job, pos + done, n - done, ?, zeroblob(9 * (n - done)) FROM chunk

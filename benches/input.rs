@@ -1,7 +1,7 @@
 //! What is read: real conversations where they are at hand, else the demo's samples, over and over.
 //!
 //! Each copy has an id of its own and, in every block, a word that stands in no other item: what a cache could know of
-//! one copy is of little use for the next.
+//! one copy is of little use for the next. Only the originals are held; copies are made as they are asked for.
 
 use std::env;
 use std::fs::{self, File};
@@ -13,9 +13,10 @@ use flate2::read::MultiGzDecoder;
 use relabeld::demo::sample;
 use relabeld::labeller::phrases;
 use relabeld::lines::{Incoming, parse_line};
-use relabeld::model::Catalogue;
+use relabeld::model::{Catalogue, Match};
 use relabeld::store::{Durability, Store};
 use relabeld::when;
+use serde_json::{Value, json};
 
 /// As many conversations as the real ones are.
 const SAMPLES: usize = 22_140;
@@ -24,7 +25,12 @@ const BATCH: usize = 1_000;
 pub struct Input {
     pub name: String,
     conversations: Vec<Incoming>,
-    catalogue: Catalogue,
+    pub catalogues: [Catalogued; 2],
+}
+
+pub struct Catalogued {
+    pub name: &'static str,
+    pub catalogue: Catalogue,
 }
 
 impl Input {
@@ -34,28 +40,33 @@ impl Input {
         if dir.is_dir() {
             return Input::real(&dir).with_context(|| format!("real conversations of {}", dir.display()));
         }
-        println!("  there is no {}: the demo's samples stand in", dir.display());
         let conversations = sample::lines(1, SAMPLES, 0, when::now()).map(|line| parsed(&line));
+        let stems = catalogue(sample::CATALOGUE.as_bytes())?;
+        let mut words = stems.clone();
+        for topic in &mut words.topics {
+            (topic.matching, topic.strictness) = (Match::Words, 100);
+        }
         Ok(Input {
-            name: "samples".into(),
+            name: format!("the demo's samples, as there is no {}", dir.display()),
             conversations: conversations.collect::<anyhow::Result<_>>()?,
-            catalogue: catalogue(sample::CATALOGUE.as_bytes())?,
+            catalogues: named(stems, words),
         })
     }
 
     fn real(dir: &Path) -> anyhow::Result<Input> {
         let lines = BufReader::new(MultiGzDecoder::new(File::open(dir.join("conversations.jsonl.gz"))?)).lines();
+        let read = |name: &str| catalogue(&fs::read(dir.join(name))?);
         Ok(Input {
             name: "real conversations".into(),
             conversations: lines.map(|line| parsed(&line?)).collect::<anyhow::Result<_>>()?,
-            catalogue: catalogue(&fs::read(dir.join("catalogue.json"))?)?,
+            catalogues: named(read("catalogue.json")?, read("catalogue.exact.json")?),
         })
     }
 
-    /// Makes a store in `dir` with `items` items and the catalogue, and closes it.
+    /// Makes a store in `dir` with `items` items and the first catalogue, and closes it.
     pub fn import(&self, dir: &Path, items: usize) -> anyhow::Result<()> {
         let store = Store::open(dir, Durability::Full)?;
-        store.apply_catalogue(self.catalogue.clone(), phrases::VERSION, true, None, when::now())?;
+        store.apply_catalogue(self.catalogues[0].catalogue.clone(), phrases::VERSION, true, None, when::now())?;
         let mut numbers = 0..items;
         loop {
             let batch: Vec<(u64, Incoming)> = numbers.by_ref().take(BATCH).map(|n| (n as u64, self.item(n))).collect();
@@ -68,7 +79,7 @@ impl Input {
         Ok(())
     }
 
-    fn item(&self, number: usize) -> Incoming {
+    pub fn item(&self, number: usize) -> Incoming {
         let mut incoming = self.conversations[number % self.conversations.len()].clone();
         let item = &mut incoming.item;
         item.id = format!("{}-{}", item.id, number / self.conversations.len());
@@ -76,6 +87,47 @@ impl Input {
             block.text.push_str(&format!(" zq{number}x"));
         }
         incoming
+    }
+
+    /// An item in its import form.
+    pub fn line(&self, number: usize) -> String {
+        let item = self.item(number).item;
+        let transcripts: Vec<Value> = item
+            .transcripts
+            .iter()
+            .map(|transcript| {
+                let blocks: Vec<Value> = transcript
+                    .blocks
+                    .iter()
+                    .map(|block| {
+                        let mut json = json!({"speaker": block.speaker, "text": block.text});
+                        block.at_ms.iter().for_each(|&at| json["at_ms"] = at.into());
+                        json
+                    })
+                    .collect();
+                let mut json = json!({"id": transcript.id, "blocks": blocks});
+                transcript.program.iter().for_each(|program| json["program"] = program.as_str().into());
+                transcript.language.iter().for_each(|tag| json["language"] = tag.as_str().into());
+                json
+            })
+            .collect();
+        json!({"kind": item.kind, "id": item.id, "media": item.media, "started_at": when::rfc3339(item.at),
+            "programs": item.programs, "transcripts": transcripts})
+        .to_string()
+    }
+}
+
+fn named(stems: Catalogue, words: Catalogue) -> [Catalogued; 2] {
+    [Catalogued { name: "stems 72", catalogue: stems }, Catalogued { name: "words 100", catalogue: words }]
+}
+
+impl Catalogued {
+    /// Applies it to the closed store in `dir`; what is current already stays as it is.
+    pub fn apply(&self, dir: &Path) -> anyhow::Result<()> {
+        let store = Store::open(dir, Durability::Full)?;
+        store.apply_catalogue(self.catalogue.clone(), phrases::VERSION, true, None, when::now())?;
+        store.close();
+        Ok(())
     }
 }
 

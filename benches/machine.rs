@@ -12,12 +12,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub fn describe() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let memory = kib("/proc/meminfo", "MemTotal:") as f64 / f64::from(1 << 20);
-    let load = read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?");
-    format!("{cores} cores, {memory:.0} GiB of memory, load before {load}")
+    format!("{cores} cores, {memory:.0} GiB of memory, load before {}", load())
 }
 
-/// What `work` answers, and the most anonymous memory (MiB) that this process held meanwhile.
+/// Of the last minute: what else the machine was doing.
+pub fn load() -> String {
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or("?").to_owned()
+}
+
+/// What `work` answers, and the most anonymous memory (MB) that this process held meanwhile.
 pub fn with_peak_memory<T>(work: impl FnOnce() -> T) -> (T, f64) {
     thread::scope(|scope| {
         let (working, ended) = bounded::<()>(0);
@@ -32,7 +36,7 @@ pub fn with_peak_memory<T>(work: impl FnOnce() -> T) -> (T, f64) {
         });
         let answer = work();
         drop(working);
-        (answer, watching.join().unwrap_or_default() as f64 / 1024.0)
+        (answer, watching.join().unwrap_or_default() as f64 * 1024.0 / 1e6)
     })
 }
 

@@ -1,29 +1,49 @@
-//! The measurements that README quotes: `cargo bench` runs them all, `cargo bench -- job` one of them.
+//! What README says of speed: `cargo bench` measures all of it and ends with one table; `cargo bench -- NAME …` measures
+//! some lines of it.
 //!
-//! What counts are ratios within one run and shapes over size: seconds belong to a machine and a day. Each line says
-//! what it wants reached. Sizes come from the environment:
+//! What counts are ratios within one run and shapes over size: seconds belong to a machine and a day. Each line says what
+//! it wants reached, and SHORT where it is not; nothing fails by that. The table goes to stdout, what comes before it to
+//! stderr. Sizes come from the environment:
 //!
 //! | variable | default | what |
 //! |---|---|---|
-//! | `RELABELD_BENCH_ITEMS` | 100,000 | items of a job, rows of a table |
-//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest queue |
-//! | `RELABELD_BENCH_ROUNDS` | 3 | how often each is run; medians are shown |
-//! | `RELABELD_DATA` | `../shared/data` | folder of conversations.jsonl.gz and catalogue.json |
+//! | `RELABELD_BENCH_ITEMS` | 250,000 | items of a job |
+//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest store and queue; 10,000,000 take about half an hour and 20 GB |
+//! | `RELABELD_BENCH_ROUNDS` | 3 | how often each is run, in turn with what it is compared to; medians are shown |
+//! | `RELABELD_DATA` | `../shared/data` | folder of conversations.jsonl.gz, catalogue.json and catalogue.exact.json |
+//!
+//! `cargo bench -- chart` draws `packaging/speed.svg`; the whole run draws it below `target/`.
 
 mod bare;
+mod bytes;
+mod chart;
+mod child;
+mod daemon;
 mod depth;
+mod fsync;
+mod import;
 mod input;
 mod job;
+mod live;
 mod machine;
+mod memory;
+mod noop;
+mod plain;
+mod reads;
 mod report;
+mod restart;
+mod rows;
 mod scratch;
+mod stock;
 mod tables;
 
 use std::env;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
 use report::Line;
+use stock::Stock;
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -33,36 +53,55 @@ struct Sizes {
     rounds: usize,
 }
 
-type Bench = fn(&Sizes) -> anyhow::Result<Vec<Line>>;
+type Bench = fn(&Stock) -> anyhow::Result<Vec<Line>>;
 
-const BENCHES: [(&str, Bench); 3] = [("job", job::run), ("tables", tables::run), ("depth", depth::run)];
+/// In the order of the table. One may make several lines, under the names of all.
+const BENCHES: [(&str, Bench); 12] = [
+    ("job plain again", job::run),
+    ("noop", noop::run),
+    ("import", import::run),
+    ("live", live::run),
+    ("chart", chart::run),
+    ("memory", memory::run),
+    ("depth", depth::run),
+    ("reads", reads::run),
+    ("restart", restart::run),
+    ("bytes", bytes::run),
+    ("fsync", fsync::run),
+    ("tables", tables::run),
+];
+/// Not of the table: what chose the form in which things are stored.
+const BY_NAME: &str = "tables";
 
 fn main() -> anyhow::Result<()> {
     // `cargo bench` adds a flag of its own.
     let words: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [flag, role, dir] = &words[..]
-        && flag == job::AS_CHILD
+        && flag == child::FLAG
     {
-        return job::child(role, dir.as_ref());
+        return child::main(role, dir.as_ref());
     }
-    let known = |word: &String| BENCHES.iter().any(|(name, _)| name == word);
-    if let Some(word) = words.iter().find(|word| !known(word)) {
-        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = BENCHES.iter().flat_map(|(names, _)| names.split(' ')).collect();
+    if let Some(word) = words.iter().find(|word| !names.contains(&word.as_str())) {
         bail!("no benchmark {word:?}: there are {}", names.join(", "));
     }
     let sizes = Sizes {
-        items: size("RELABELD_BENCH_ITEMS", 100_000)?,
+        items: size("RELABELD_BENCH_ITEMS", 250_000)?,
         depth: size("RELABELD_BENCH_DEPTH", 1_000_000)?,
         rounds: size("RELABELD_BENCH_ROUNDS", 3)?,
     };
-    println!("{}", machine::describe());
+    let (started, machine) = (Instant::now(), machine::describe());
+    eprintln!("{machine}");
+    let stock = Stock::new(sizes, !words.is_empty());
     let mut lines = Vec::new();
-    for (name, bench) in BENCHES {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            println!("\n{name}");
-            lines.extend(bench(&sizes).with_context(|| format!("benchmark {name}"))?);
+    for (names, bench) in BENCHES {
+        let named = words.iter().any(|word| names.split(' ').any(|name| name == word));
+        if named || (words.is_empty() && names != BY_NAME) {
+            eprintln!("\n{names}, {:.0} s after the start", started.elapsed().as_secs_f64());
+            lines.extend(bench(&stock).with_context(|| format!("benchmark {names}"))?);
         }
     }
+    println!("\n{machine}, after {}; {:.0} s", machine::load(), started.elapsed().as_secs_f64());
     report::print(&lines);
     Ok(())
 }

@@ -14,7 +14,8 @@ use std::time::Instant;
 use rusqlite::{Connection, params};
 
 use crate::report::{Goal, Line, grouped, median};
-use crate::{Sizes, scratch};
+use crate::scratch;
+use crate::stock::Stock;
 
 /// Items in a transaction.
 const TOGETHER: i64 = 500;
@@ -61,7 +62,8 @@ const WAYS: [(&str, Way); 4] =
     [("bare: label rows", bare), ("A: rows", rows), ("B: results packed", results_packed), (C, packed)];
 const C: &str = "C: labels packed too";
 
-pub fn run(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
+pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
+    let sizes = stock.sizes;
     let mut micros = [const { Vec::new() }; WAYS.len()];
     let mut bytes = [0; WAYS.len()];
     for _ in 0..sizes.rounds {
@@ -73,7 +75,7 @@ pub fn run(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
     }
     let micros = micros.map(median);
     for ((name, _), (micros, bytes)) in WAYS.iter().zip(micros.iter().zip(bytes)) {
-        println!("  {name:22} {micros:5.2} µs and {bytes} bytes an item");
+        eprintln!("  {name:22} {micros:5.2} µs and {bytes} bytes an item");
     }
     let [bare, a, b, c] = micros;
     Ok(vec![Line {
