@@ -48,7 +48,7 @@ fn pages(path: &std::path::Path) -> anyhow::Result<[f64; 3]> {
     let of = |tables: &str| -> anyhow::Result<f64> {
         let sql = format!(
             "SELECT coalesce(sum(pgsize), 0.0) FROM dbstat
-             WHERE aggregate AND name IN (SELECT name FROM sqlite_schema WHERE tbl_name IN ({tables}))"
+             WHERE aggregate = TRUE AND name IN (SELECT name FROM sqlite_schema WHERE tbl_name IN ({tables}))"
         );
         Ok(connection.query_row(&sql, [], |row| row.get(0))?)
     };

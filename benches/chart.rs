@@ -1,7 +1,7 @@
 //! The chart of README: items a second and memory of a first job, over its size.
 //!
-//! Text is text, and colours follow the reader's scheme where an image may (`prefers-color-scheme`); grey between both
-//! where it may not.
+//! Text is text. Colours follow the reader's scheme (`prefers-color-scheme`); the ground is its own, so that it can be read
+//! on a page that follows another.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -29,7 +29,8 @@ struct Panel<'a> {
 
 pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
     let mut points = Vec::new();
-    for items in SIZES.into_iter().filter(|&items| items <= stock.sizes.depth) {
+    let depth = stock.sizes.depth;
+    for items in SIZES.into_iter().filter(|&items| items < depth).chain([depth]) {
         points.push((items, stock.drained(items)?));
     }
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -65,15 +66,17 @@ fn draw(points: &[(usize, Drained)]) -> String {
 <desc id="desc">{}</desc>
 <style>
 text {{ font: 13px system-ui, sans-serif; fill: #57606a; text-anchor: middle }}
+.ground {{ fill: #ffffff }}
 .title {{ font-weight: 600; text-anchor: start }}
 .axis {{ stroke: #8b949e; stroke-opacity: .6 }}
 polyline {{ fill: none; stroke-width: 2 }}
 .speed {{ stroke: #0969da; fill: #0969da }} .memory {{ stroke: #bc4c00; fill: #bc4c00 }}
 @media (prefers-color-scheme: dark) {{
-  text {{ fill: #c9d1d9 }}
+  text {{ fill: #c9d1d9 }} .ground {{ fill: #0d1117 }}
   .speed {{ stroke: #58a6ff; fill: #58a6ff }} .memory {{ stroke: #f0883e; fill: #f0883e }}
 }}
 </style>
+<rect class="ground" width="{WIDTH}" height="{HEIGHT}" rx="6"/>
 "##,
         said.join("; ")
     );

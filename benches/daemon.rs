@@ -1,5 +1,6 @@
 //! The real daemon, and one who calls it: a connection a call, as curl makes them.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,7 +31,12 @@ impl Daemon {
         let (address, log) = (dir.join("address"), dir.join("log"));
         // One that was killed left its own.
         let _ = fs::remove_file(&address);
-        let child = Command::new(env!("CARGO_BIN_EXE_relabeld"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relabeld"));
+        // To the daemon they would be settings, and it knows none of ours.
+        env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RELABELD_")).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        let child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--max-items-per-job", "0", "--log", "warn"])
             .args(["--workers", &WORKERS.to_string(), "--data-dir"])
             .arg(dir)

@@ -35,14 +35,15 @@ struct Cost {
 pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
     let depth = stock.sizes.depth;
     let base = BASE.min(depth);
-    // Imports first: what is drained is measured when the stock of both is there.
-    let imports = (stock.imported(base)?.rate, stock.imported(depth)?.rate);
-    let jobs = (stock.drained(base)?.rate, stock.drained(depth)?.rate);
-    let line = |what: &str, (at_base, at_depth): (f64, f64)| Line {
+    let (few, many) = (stock.imported(base)?, stock.imported(depth)?);
+    let imports = [(few.rate, few.processor_micros), (many.rate, many.processor_micros)];
+    let (few, many) = (stock.drained(base)?, stock.drained(depth)?);
+    let jobs = [(few.rate, few.processor_micros), (many.rate, many.processor_micros)];
+    let line = |what: &str, [few, many]: [(f64, f64); 2]| Line {
         what: format!("depth: an item of {what} at {}, of {}", grouped(depth as f64), grouped(base as f64)),
         goal: Goal::AtMost(1.2),
-        reached: at_base / at_depth,
-        figures: format!("{:.1} of {:.1} µs", 1e6 / at_depth, 1e6 / at_base),
+        reached: few.0 / many.0,
+        figures: format!("{:.1} of {:.1} µs ({:.1} of {:.1} of processor)", 1e6 / many.0, 1e6 / few.0, many.1, few.1),
     };
     Ok(vec![line("a job", jobs), line("an import", imports), lease(stock, base, depth)?])
 }

@@ -38,23 +38,23 @@ pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
             eprintln!("    bare {}; plain {}", said(&bare), said(&plain));
             rounds.push(Round { job, bare, plain });
         }
-        lines.extend(lines_of(&rounds, &format!("{}, {}", grouped(items as f64), catalogued.name)));
+        lines.extend(lines_of(&rounds, items, catalogued.name));
     }
     Ok(lines)
 }
 
-fn lines_of(rounds: &[Round], over: &str) -> [Line; 3] {
+fn lines_of(rounds: &[Round], items: usize, by: &str) -> [Line; 3] {
     let middle = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure));
     let job = thousands(middle(&|round| round.job.rate()));
     [
         Line {
-            what: format!("job: {over}, of the bare loop"),
+            what: format!("job: {}, {by}, of the bare loop", grouped(items as f64)),
             goal: Goal::AtLeast(0.8),
             reached: middle(&|round| round.job.rate() / round.bare.rate()),
             figures: format!("{job} of {}", thousands(middle(&|round| round.bare.rate()))),
         },
         Line {
-            what: "plain: of the plain loop".into(),
+            what: format!("plain: {by}, of the plain loop"),
             goal: Goal::AtLeast(0.75),
             reached: middle(&|round| round.job.rate() / round.plain.rate()),
             figures: format!(
@@ -64,7 +64,7 @@ fn lines_of(rounds: &[Round], over: &str) -> [Line; 3] {
             ),
         },
         Line {
-            what: "again: nothing to change, of the first".into(),
+            what: format!("again: {by}, nothing to change, of the first"),
             goal: Goal::AtLeast(1.5),
             reached: middle(&|round| round.job.seconds / round.job.again_seconds),
             figures: format!("{} of {job}", thousands(middle(&|round| round.job.again_rate()))),

@@ -1,6 +1,7 @@
 //! Where the benchmarks write: below the build's own directory, which is on a disk where /tmp may not be.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -9,11 +10,13 @@ use tempfile::TempDir;
 
 pub const DATABASE: &str = "relabeld.db";
 
-/// A directory that goes when it is dropped.
+/// A directory that goes when it is dropped, for its owner alone: the daemon takes no other.
 pub fn directory() -> anyhow::Result<TempDir> {
     let parent = env!("CARGO_TARGET_TMPDIR");
     fs::create_dir_all(parent)?;
-    tempfile::tempdir_in(parent).with_context(|| format!("cannot make a directory in {parent}"))
+    let mut directory = tempfile::Builder::new();
+    directory.permissions(Permissions::from_mode(0o700));
+    directory.tempdir_in(parent).with_context(|| format!("cannot make a directory in {parent}"))
 }
 
 /// A data directory with a copy of another's closed database, written through to the disk: what the copy left to

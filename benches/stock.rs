@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::child::{self, Measured, Role};
 use crate::input::Input;
 use crate::report::{grouped, median};
-use crate::{Sizes, scratch};
+use crate::{Sizes, machine, scratch};
 
 pub struct Stock {
     pub sizes: Sizes,
@@ -28,6 +28,7 @@ pub struct Imported {
     dir: TempDir,
     /// A second.
     pub rate: f64,
+    pub processor_micros: f64,
 }
 
 /// What a first job over everything came to: medians of its rounds.
@@ -35,6 +36,8 @@ pub struct Imported {
 pub struct Drained {
     /// Items a second.
     pub rate: f64,
+    /// Of an item.
+    pub processor_micros: f64,
     pub peak_mb: f64,
 }
 
@@ -59,11 +62,12 @@ impl Stock {
         }
         let dir = scratch::directory()?;
         let input = self.input()?;
-        let started = Instant::now();
+        let (started, processor) = (Instant::now(), machine::processor_seconds());
         input.import(dir.path(), items)?;
+        let processor_micros = (machine::processor_seconds() - processor) * 1e6 / items as f64;
         let rate = items as f64 / started.elapsed().as_secs_f64();
         eprintln!("  {} items imported, {} a second", grouped(items as f64), grouped(rate));
-        let made = Rc::new(Imported { dir, rate });
+        let made = Rc::new(Imported { dir, rate, processor_micros });
         self.imported.borrow_mut().insert(items, Rc::clone(&made));
         Ok(made)
     }
@@ -85,6 +89,7 @@ impl Stock {
         }
         let drained = Drained {
             rate: median(measured.iter().map(Measured::rate)),
+            processor_micros: median(measured.iter().map(|one| one.processor_seconds * 1e6 / items as f64)),
             peak_mb: median(measured.iter().map(|one| one.peak_mb)),
         };
         eprintln!("  {} drained: {drained:.1?}", grouped(items as f64));
