@@ -2,7 +2,8 @@
 //! are whole milliseconds, so that a single one may be a millisecond off either way.
 //!
 //! Idle it is held against bare commits of one row on the same disk, made in turn with the items. While a job drains, it
-//! is held against that job's commits: how many of them lie between the two times.
+//! is held against that job's commits: how many of them began between the two times (the one under way at the request is
+//! not among them).
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -8,8 +8,8 @@
 //! | variable | default | what |
 //! |---|---|---|
 //! | `RELABELD_BENCH_ITEMS` | 250,000 | items of a job |
-//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest store and queue; 10,000,000 take about half an hour and 20 GB |
-//! | `RELABELD_BENCH_ROUNDS` | 5 | how often each is run, in turn with what it is compared to; medians are shown |
+//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest store and queue; 10,000,000 need hours and some 20 GB of disk |
+//! | `RELABELD_BENCH_ROUNDS` | 3 | how often each is run, in turn with what it is compared to; medians are shown |
 //! | `RELABELD_DATA` | `../shared/data` | folder of conversations.jsonl.gz, catalogue.json and catalogue.exact.json |
 //!
 //! `cargo bench -- chart` draws `packaging/speed.svg`; the whole run draws it below `target/`.
@@ -88,7 +88,7 @@ fn main() -> anyhow::Result<()> {
     let sizes = Sizes {
         items: size("RELABELD_BENCH_ITEMS", 250_000)?,
         depth: size("RELABELD_BENCH_DEPTH", 1_000_000)?,
-        rounds: size("RELABELD_BENCH_ROUNDS", 5)?,
+        rounds: size("RELABELD_BENCH_ROUNDS", 3)?,
     };
     let (started, machine) = (Instant::now(), machine::describe());
     eprintln!("{machine}");
