@@ -26,7 +26,7 @@ macro_rules! words {
         impl $name {
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
 
@@ -84,11 +84,14 @@ words! {
 
 words! {
     /// Why tasks failed, as their job counts it: what the row of an error says is longer.
-    Reason { NoTopicsDetected = "no_topics_detected", Error = "error", Crashed = "crashed" }
+    Reason {
+        /// No block of the item has a topic: expected, and never an error.
+        NoTopicsDetected = "no_topics_detected",
+        Error = "error",
+        /// The item is quarantined.
+        Crashed = "crashed",
+    }
 }
-
-/// The reason of a task that failed because no block of its item has a topic: expected, and never an error.
-pub const NO_TOPICS_DETECTED: &str = "no_topics_detected";
 
 /// Tasks of a job by state. Their sum is the total at every commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use super::rows::Counters;
 use super::undo::Undo;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{JobId, LabelCounts, Lane, NO_TOPICS_DETECTED, TaskState};
+use crate::job::{JobId, LabelCounts, Lane, Reason, TaskState};
 use crate::label::{Edit, Evidence, Place, ProgramNo, Provenance, Revision, Scope, TopicNo};
 use crate::model::{Failure, Millis};
 
@@ -265,7 +265,7 @@ impl Commit<'_> {
                 ledger.errors += 1;
                 self.total.failed += 1;
                 self.total.errors += 1;
-                ledger.tally("reason", "error");
+                ledger.tally("reason", Reason::Error.as_str());
             }
             // `finish` only makes codes that have an outcome.
             Ending::Entry(entry) => match entry.outcome().ok().flatten() {
@@ -276,7 +276,7 @@ impl Commit<'_> {
                 None => {
                     ledger.failed += 1;
                     self.total.failed += 1;
-                    ledger.tally("reason", NO_TOPICS_DETECTED);
+                    ledger.tally("reason", Reason::NoTopicsDetected.as_str());
                 }
             },
         }

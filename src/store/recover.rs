@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::codec::unpack_keys;
 use super::writer::Tx;
 use super::{Error, Result, Store};
-use crate::job::{JobId, JobState, Lane, TaskState};
+use crate::job::{JobId, JobState, Lane, Reason, TaskState};
 use crate::model::Millis;
 
 /// An item whose analysis had begun, and was not known to have ended, when the process died.
@@ -121,7 +121,7 @@ fn count_death(tx: &Tx<'_>, begun: &Begun, max_attempts: u32, now: Millis) -> Re
         |row| row.get(0),
     )?;
     let lane = Lane::from_word(&lane).ok_or_else(|| Error::Damaged("job.lane".into()))?;
-    tx.count(|tally| tally.ended(lane, TaskState::Quarantined, "crashed", 1));
+    tx.count(|tally| tally.ended(lane, TaskState::Quarantined, Reason::Crashed.as_str(), 1));
     tx.execute(
         "INSERT INTO tally (job, what, word, n) VALUES (?, 'reason', 'crashed', 1) ON CONFLICT DO UPDATE SET n = n + 1",
         [begun.job],

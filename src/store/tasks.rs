@@ -7,7 +7,7 @@ use super::frozen::CHUNK_ITEMS;
 use super::jobs::{job_row, word};
 use super::rows::item_by_no;
 use super::{Error, Result, Store};
-use crate::job::{Job, JobId, JobState, NO_TOPICS_DETECTED, Outcome, Reason, TaskState};
+use crate::job::{Job, JobId, JobState, Outcome, Reason, TaskState};
 use crate::model::{Kind, Millis};
 
 /// One item of a job, and how it fared.
@@ -33,7 +33,9 @@ impl TaskRow {
     pub fn why(&self) -> Option<Reason> {
         match self.state {
             TaskState::Quarantined => Some(Reason::Crashed),
-            TaskState::Failed if self.reason.as_deref() == Some(NO_TOPICS_DETECTED) => Some(Reason::NoTopicsDetected),
+            TaskState::Failed if self.reason.as_deref() == Some(Reason::NoTopicsDetected.as_str()) => {
+                Some(Reason::NoTopicsDetected)
+            }
             TaskState::Failed => Some(Reason::Error),
             _ => None,
         }
@@ -182,7 +184,7 @@ fn overlay(slot: &mut Slot, entry: Entry, at: Option<Millis>) -> Result<()> {
         Some(_) => slot.state = TaskState::Done,
         None => {
             slot.state = TaskState::Failed;
-            slot.reason = Some(NO_TOPICS_DETECTED.into());
+            slot.reason = Some(Reason::NoTopicsDetected.as_str().into());
         }
     }
     slot.entry = Some(entry);

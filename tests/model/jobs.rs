@@ -90,7 +90,7 @@ impl Task {
 /// No task is put off for longer.
 const LONGEST_WAIT: i64 = 120_000;
 
-pub const NO_TOPICS: &str = relabeld::job::NO_TOPICS_DETECTED;
+pub const NO_TOPICS: &str = relabeld::job::Reason::NoTopicsDetected.as_str();
 
 /// What a wish settles of a job.
 #[derive(Debug, Clone)]

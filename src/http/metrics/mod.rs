@@ -13,7 +13,7 @@ use super::answer::{Answer, Problem};
 use super::asked::Asked;
 use super::calls::NO_ROUTE;
 use super::{Context, Handled, gate};
-use crate::job::{JobState, Lane, NO_TOPICS_DETECTED, Outcome, TaskState};
+use crate::job::{JobState, Lane, Outcome, Reason, TaskState};
 use crate::labeller::phrases;
 use crate::model::Millis;
 use crate::os;
@@ -84,13 +84,14 @@ fn depth(queue: &Queue, now: Millis, families: &mut Families) {
 /// Every way in which a task can end, so that each is told from the start: what appears with its first event has no rate.
 fn endings() -> Vec<(TaskState, Option<(&'static str, &'static str)>)> {
     let outcomes = Outcome::ALL.iter().map(|outcome| (TaskState::Done, Some(("outcome", outcome.as_str()))));
-    let others = [
-        (TaskState::Failed, Some(("reason", NO_TOPICS_DETECTED))),
-        (TaskState::Failed, Some(("reason", "error"))),
-        (TaskState::Quarantined, Some(("reason", "crashed"))),
-        (TaskState::Cancelled, None),
-    ];
-    outcomes.chain(others).collect()
+    let reasons = Reason::ALL.iter().map(|reason| {
+        let state = match reason {
+            Reason::NoTopicsDetected | Reason::Error => TaskState::Failed,
+            Reason::Crashed => TaskState::Quarantined,
+        };
+        (state, Some(("reason", reason.as_str())))
+    });
+    outcomes.chain(reasons).chain([(TaskState::Cancelled, None)]).collect()
 }
 
 fn work(context: &Context, families: &mut Families) {

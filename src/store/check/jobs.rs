@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
 use super::Faults;
-use crate::job::NO_TOPICS_DETECTED;
+use crate::job::Reason;
 use crate::store::Result;
 use crate::store::codec::{Entry, unpack_entries, unpack_keys};
 
@@ -104,7 +104,7 @@ fn results(connection: &Connection, counted: &mut FxHashMap<i64, Tally>, faults:
                 }
                 Ok(None) => {
                     tally.failed += 1;
-                    tally.count(NO_TOPICS_DETECTED);
+                    tally.count(Reason::NoTopicsDetected.as_str());
                 }
                 Err(_) => faults.push(format!("job {job}: a result from {pos} on has no meaning")),
             }

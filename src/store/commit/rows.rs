@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::{Commit, Done, Ending, LeaseId, LeaseOutcome};
-use crate::job::{JobId, NO_TOPICS_DETECTED};
+use crate::job::{JobId, Reason};
 use crate::store::Result;
 
 impl Commit<'_> {
@@ -61,10 +61,10 @@ impl Commit<'_> {
                 found.pack(&mut entry);
                 match found.outcome()? {
                     Some(_) => ("done", done.attempts, 0, None, None),
-                    None => ("failed", done.attempts, 0, Some(NO_TOPICS_DETECTED), None),
+                    None => ("failed", done.attempts, 0, Some(Reason::NoTopicsDetected.as_str()), None),
                 }
             }
-            Ending::Error(error) => ("failed", done.attempts, 0, Some("error"), Some(error)),
+            Ending::Error(error) => ("failed", done.attempts, 0, Some(Reason::Error.as_str()), Some(error)),
             Ending::Again { not_before, charged, error } => {
                 ("pending", done.attempts - u32::from(!charged), *not_before, None, error.as_ref())
             }
