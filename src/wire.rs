@@ -131,9 +131,27 @@ impl From<Map<String, Value>> for Fields {
     }
 }
 
+/// What an `Idempotency-Key` may be; other characters may be made alike on their way.
+pub fn is_request_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 /// A name from outside, short enough for an error.
 pub fn shorten(name: &str) -> String {
     if name.chars().count() <= 60 { name.to_owned() } else { name.chars().take(60).chain("…".chars()).collect() }
+}
+
+/// A count in groups of three: `1,250,000`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 fn kind_of(value: &Value) -> &'static str {

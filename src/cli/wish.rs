@@ -9,6 +9,7 @@ use serde_json::{Map, Number, Value};
 use super::args::Job;
 use super::filter::{Filter, put, put_flag};
 use crate::client::publish::Source;
+use crate::wire::is_request_key;
 
 /// All flags of `publish` but --watch: a draft is published as it was made.
 const ALL: [&str; 16] = [
@@ -195,12 +196,10 @@ impl Set {
     }
 }
 
-/// As the daemon takes it; other characters would not even reach it.
+/// As the daemon takes it: other characters would not even reach it.
 fn key(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=255 if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => Ok(text.to_owned()),
-        _ => Err("from 1 to 255 printable characters of ASCII".to_owned()),
-    }
+    let fits = is_request_key(text).then(|| text.to_owned());
+    fits.ok_or_else(|| "from 1 to 255 printable characters of ASCII".to_owned())
 }
 
 /// A number as it was written, so that 5 stays 5.

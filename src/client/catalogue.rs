@@ -11,7 +11,8 @@ use super::batch::open;
 use super::call::Payload;
 use super::problem::Error;
 use super::render::{Paint, Table};
-use super::view::{cell, clean, count, grouped, rows, text};
+use super::view::{cell, clean, count, rows, text};
+use crate::wire::grouped;
 
 const CATALOGUE: &str = "/api/v1/catalogue";
 /// What a shown catalogue says about itself and an applied one may not: so that one can be shown, edited and applied.

@@ -12,7 +12,8 @@ use super::batch::{Batch, Batches, lines, open};
 use super::call::Payload;
 use super::problem::Error;
 use super::render::Table;
-use super::view::{clean, count, grouped, rows, text};
+use super::view::{clean, count, rows, text};
+use crate::wire::grouped;
 
 const ITEMS: &str = "/api/v1/items";
 const STRICT: [(&str, &str); 1] = [("strict", "true")];

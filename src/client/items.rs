@@ -11,7 +11,8 @@ use super::call::{Payload, Query, segment};
 use super::download::{Form, save};
 use super::problem::Error;
 use super::render::{Paint, Table, pairs};
-use super::view::{cell, clean, count, grouped, rows, tallies, text, time};
+use super::view::{cell, clean, count, rows, tallies, text, time};
+use crate::wire::grouped;
 
 fn path(kind: &str, id: &str) -> String {
     format!("/api/v1/items/{kind}/{}", segment(id))

@@ -10,8 +10,9 @@ use super::call::{Answer, Payload, Query, segment};
 use super::download::{Form, save};
 use super::problem::Error;
 use super::render::{Paint, Table, pairs};
-use super::view::{age, cell, count, grouped, number, rows, span, tally_line, text, time};
+use super::view::{age, cell, count, number, rows, span, tally_line, text, time};
 use super::{Session, ask, hints};
+use crate::wire::grouped;
 
 pub const JOBS: &str = "/api/v1/jobs";
 

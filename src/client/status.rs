@@ -7,7 +7,8 @@ use super::Session;
 use super::call::{Payload, segment};
 use super::problem::Error;
 use super::render::{Paint, pairs};
-use super::view::{bytes, cell, count, grouped, span, tally_line, text};
+use super::view::{bytes, cell, count, span, tally_line, text};
+use crate::wire::grouped;
 
 pub fn show(session: &Session) -> Result<(), Error> {
     let status = session.daemon.get("/api/v1/status", &[])?;

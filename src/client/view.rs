@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::wire::grouped;
+
 /// Text without control characters: what an item says must not steer the terminal that shows it.
 pub fn clean(text: &str) -> String {
     text.chars()
@@ -91,19 +93,6 @@ pub fn span(seconds: f64) -> String {
         3_600..86_400 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
         _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
     }
-}
-
-/// A count in groups of three: `1,250,000`.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A number as it was meant: 200, not 200.0.

@@ -11,8 +11,9 @@ use super::call::{Answer, Daemon};
 use super::hints::dry;
 use super::jobs::{by_topic, details, path, shown_together};
 use super::problem::Error;
-use super::view::{cell, count, grouped, span, tally_line, text};
+use super::view::{cell, count, span, tally_line, text};
 use super::{Session, hints};
+use crate::wire::grouped;
 
 const EVERY: Duration = Duration::from_millis(300);
 /// How long a daemon that answered before may be away.

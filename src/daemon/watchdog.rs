@@ -16,6 +16,7 @@ use log::warn;
 use crate::http::Pulse;
 use crate::os::systemd;
 use crate::store::{self, Queue, Store};
+use crate::wire::grouped;
 
 /// The status line need not be younger, nor systemd be told more often.
 const SELDOM: Duration = Duration::from_secs(10);
@@ -83,6 +84,7 @@ fn look(store: &Store, pulse: &Pulse) -> Result<(), Hang> {
 }
 
 fn status_line(queue: &Queue) -> String {
+    let grouped = |number: i64| grouped(u64::try_from(number).unwrap_or(0));
     let jobs: i64 = queue.jobs.iter().filter(|(state, _)| *state != "draft").map(|(_, count)| count).sum();
     let pending = queue.live.pending + queue.bulk.pending;
     match jobs {
@@ -90,18 +92,6 @@ fn status_line(queue: &Queue) -> String {
         1 => format!("1 job, {} pending", grouped(pending)),
         jobs => format!("{} jobs, {} pending", grouped(jobs), grouped(pending)),
     }
-}
-
-fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

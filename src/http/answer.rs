@@ -60,6 +60,11 @@ impl Problem {
         Problem::new(507, "storage_full", "the disk is full, or nearly: make room, and repeat the request")
     }
 
+    /// What cannot be the caller's fault, and is for the log alone.
+    pub fn internal() -> Problem {
+        Problem::new(500, "internal", "the daemon could not answer; its log says why")
+    }
+
     pub fn with(mut self, name: &'static str, value: Value) -> Problem {
         self.more.push((name, value));
         self
@@ -96,7 +101,7 @@ impl From<store::Error> for Problem {
             Error::Damaged(_) | Error::Unusable(_) | Error::Database(_) => {
                 // What is wrong with the database is for the operator, in the log.
                 log::error!("a request failed: {detail}");
-                Problem::new(500, "internal", "the daemon could not answer; its log says why")
+                Problem::internal()
             }
         }
     }

@@ -8,9 +8,9 @@ pub fn repr_digest(sha256: &[u8; 32]) -> String {
     format!("sha-256=:{}:", base64(sha256))
 }
 
-/// A digest as `sha256sum` prints it.
-pub fn hex(sha256: &[u8; 32]) -> String {
-    sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+/// As `sha256sum` prints a digest.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -12,6 +12,7 @@ use super::shelf::{Held, Shelf};
 use super::{Right, TOKENS};
 use crate::model::Millis;
 use crate::os;
+use crate::wire::digest::hex;
 
 const FILE: &str = "sessions";
 
@@ -27,7 +28,7 @@ struct Kept {
 }
 
 fn fingerprint(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(token))
 }
 
 /// Puts the sessions of an earlier run on the shelf. A file that cannot be read costs a new login, not the start.

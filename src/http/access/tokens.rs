@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::AccessError;
 use crate::os;
+use crate::wire::digest::hex;
 
 pub(super) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
@@ -18,7 +19,7 @@ pub(super) fn same(a: &str, b: &str) -> bool {
 pub(super) fn random() -> Result<String, AccessError> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(AccessError::NoRandomness)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// The prefix lets secret scanners, and people, know the token when it turns up where it should not.

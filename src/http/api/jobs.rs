@@ -13,8 +13,8 @@ use crate::http::{Context, Handled};
 use crate::job::{Filter, Job, JobId, JobState, Outcome, PRIORITY, Reason, TaskState};
 use crate::store::{Again, AgainWish, NewJob, Published, RequestKey, Steering};
 use crate::wire::{
-    Fields, ItemKey, JobBody, Pace, Unread, filter_from, job_json, keys_from_csv, keys_from_ndjson, scope_from,
-    shorten, span_at, span_of, speed_from,
+    Fields, ItemKey, JobBody, Pace, Unread, filter_from, is_request_key, job_json, keys_from_csv, keys_from_ndjson,
+    scope_from, shorten, span_at, span_of, speed_from,
 };
 
 /// `POST /api/v1/count`
@@ -90,7 +90,7 @@ pub fn request_of(
     body: &[u8],
 ) -> Result<(Option<RequestKey>, Option<Job>), Problem> {
     let Some(key) = asked.idempotency_key.clone() else { return Ok((None, None)) };
-    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    if !is_request_key(&key) {
         return Err(Problem::invalid("Idempotency-Key: must have from 1 to 255 printable characters of ASCII"));
     }
     let mut hash = Sha256::new();
