@@ -1,9 +1,8 @@
 //! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, and files
 //! that appear whole. The only home of signal-hook, sd-notify and rustix.
 
-pub mod systemd;
-
 pub mod process;
+pub mod systemd;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};

@@ -74,7 +74,7 @@ impl Context {
     fn unexpected(&self) -> impl Fn(AccessError) -> Problem {
         |error| {
             error!("{error}");
-            Problem::new(500, "internal", "the daemon could not answer; its log says why")
+            Problem::internal()
         }
     }
 
@@ -125,15 +125,14 @@ fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
 }
 
 impl Endpoint {
-    pub fn open(mut context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
+    pub fn open(context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
         let limits = Limits { requests: 32, ..Limits::default() };
         // Whoever reaches this socket is taken at its word: it lies in the directory that is ours alone.
         let socket = context.config.data_dir.join("http.sock");
         let server = listen_privately(&socket)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display())))?;
         let handlers = limits.requests;
-        let gate = Gate::open(listeners, socket.clone(), limits)?;
-        context.calls.gate = gate.counts();
+        let gate = Gate::open(listeners, socket.clone(), limits, Arc::clone(&context.calls.gate))?;
         let behind =
             Arc::new(Behind { context, socket, server: RwLock::new((0, server)), stopping: AtomicBool::new(false) });
         let mut threads = Vec::with_capacity(handlers);

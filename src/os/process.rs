@@ -33,6 +33,20 @@ fn resident_bytes(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// The soft limit of open files; a guess of 1,024 where `/proc` does not tell.
+pub fn open_files_limit() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next());
+    match soft {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(1024),
+        None => 1024,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

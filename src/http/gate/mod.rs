@@ -61,6 +61,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use polling::Poller;
 
 pub use self::counts::Counts;
+use crate::os::process::open_files_limit;
 
 /// Where clients come in.
 pub enum Listener {
@@ -114,27 +115,12 @@ impl Limits {
     }
 }
 
-/// The soft limit of open files; a guess of 1,024 where `/proc` does not tell.
-pub fn descriptor_limit() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|line| line.split_whitespace().next());
-    match soft {
-        Some("unlimited") => usize::MAX,
-        Some(number) => number.parse().unwrap_or(1024),
-        None => 1024,
-    }
-}
-
 /// A running gate. Dropping it stops it at once.
 pub struct Gate {
     thread: Option<JoinHandle<()>>,
     poller: Arc<Poller>,
     /// Set once: when the last request must have ended.
     stop: Arc<OnceLock<Instant>>,
-    counts: Arc<Counts>,
     questions: Sender<Question>,
 }
 
@@ -143,27 +129,15 @@ type Question = Sender<()>;
 
 impl Gate {
     /// Takes in connections from `listeners` and relays their requests to `upstream`, the path of
-    /// the socket that tiny_http listens on.
-    pub fn open(listeners: Vec<Listener>, upstream: PathBuf, limits: Limits) -> io::Result<Gate> {
+    /// the socket that tiny_http listens on; `counts` tells of both.
+    pub fn open(listeners: Vec<Listener>, upstream: PathBuf, limits: Limits, counts: Arc<Counts>) -> io::Result<Gate> {
         let poller = Arc::new(Poller::new()?);
         let stop = Arc::new(OnceLock::new());
-        let limits = limits.fitted_to(descriptor_limit());
-        let counts = Arc::new(Counts::default());
+        let limits = limits.fitted_to(open_files_limit());
         let (questions, asked) = unbounded();
-        let server = serve::Server::new(
-            listeners,
-            upstream,
-            limits,
-            Arc::clone(&poller),
-            Arc::clone(&stop),
-            Arc::clone(&counts),
-        )?;
+        let server = serve::Server::new(listeners, upstream, limits, Arc::clone(&poller), Arc::clone(&stop), counts)?;
         let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run(&asked))?;
-        Ok(Gate { thread: Some(thread), poller, stop, counts, questions })
-    }
-
-    pub fn counts(&self) -> Arc<Counts> {
-        Arc::clone(&self.counts)
+        Ok(Gate { thread: Some(thread), poller, stop, questions })
     }
 
     /// For whoever wants to know whether the gate still goes round, while it is used elsewhere.

@@ -12,7 +12,7 @@ use self::families::{CONTENT_TYPE, Families, Labels, Unit};
 use super::answer::{Answer, Problem};
 use super::asked::Asked;
 use super::calls::NO_ROUTE;
-use super::{Context, Handled, gate};
+use super::{Context, Handled};
 use crate::job::{JobState, Lane, Outcome, Reason, TaskState};
 use crate::labeller::phrases;
 use crate::model::Millis;
@@ -31,7 +31,7 @@ pub fn show(context: &Context, asked: &mut Asked<'_>) -> Handled {
     endpoint(context, &mut families);
     let body = families.text().map_err(|error| {
         log::error!("the metrics could not be told: {error}");
-        Problem::new(500, "internal", "the daemon could not answer; its log says why")
+        Problem::internal()
     })?;
     Ok(Answer::Text { content_type: CONTENT_TYPE, body, headers: Vec::new() })
 }
@@ -52,7 +52,7 @@ fn daemon(context: &Context, families: &mut Families) {
         one(process.resident_bytes),
     );
     families.gauges("process_open_fds", "File descriptors that the daemon has open.", one(process.open_files));
-    let most = gate::descriptor_limit() as f64;
+    let most = os::process::open_files_limit() as f64;
     families.gauge("process_max_fds", "File descriptors that the daemon may have open.", most);
     families.gauge("workers", "Threads that analyse bulk jobs.", context.engine.workers() as f64);
     let held = f64::from(u8::from(context.engine.held()));

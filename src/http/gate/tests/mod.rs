@@ -47,7 +47,7 @@ impl Setup {
         let address = tcp.local_addr().unwrap();
         let unix = UnixListener::bind(directory.path().join("outer")).unwrap();
         let listeners = vec![Listener::Tcp(tcp), Listener::Unix(unix)];
-        let gate = Some(Gate::open(listeners, inner, limits).unwrap());
+        let gate = Some(Gate::open(listeners, inner, limits, Arc::default()).unwrap());
         Setup { gate, address, directory, server, seen }
     }
 

@@ -269,7 +269,7 @@ fn without_handlers_it_says_so() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
     let nowhere = directory.path().join("nowhere");
-    let _gate = Gate::open(vec![Listener::Tcp(tcp)], nowhere, Limits::default()).unwrap();
+    let _gate = Gate::open(vec![Listener::Tcp(tcp)], nowhere, Limits::default(), Arc::default()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(get("/").as_bytes()).unwrap();
     let answer = answer(&mut stream);
