@@ -27,8 +27,8 @@
 //! | 4 | [`http`] (over everything below), `client` (over [`wire`] and the models alone) |
 //! | 3 | [`engine`], [`export`] |
 //! | 2 | [`store`], [`labeller`]: neither knows the other |
-//! | 1 | [`config`], [`os`], [`wire`], [`when`], [`lines`], [`catalogue`], [`label`] |
-//! | 0 | [`model`], [`job`], [`histogram`]: no I/O |
+//! | 1 | [`config`], [`os`], [`wire`], [`when`], [`lines`], [`catalogue`], [`label`], [`job`] |
+//! | 0 | [`model`], [`histogram`]: no I/O |
 //!
 //! `tests/tidy.rs` holds them, and that each outside crate has one home.
 //!

@@ -1,4 +1,4 @@
-//! Backups of the real binary under load, and what one of them is on another machine (R11 of the promises).
+//! Backups of the real binary under load, and what one of them is on another machine.
 //!
 //! Items come in, jobs are published, a long one drains; backups are taken all the while, and the daemon is killed. What
 //! was acknowledged before a backup began is in it, and once its jobs go on, all ends as if nothing had happened.
