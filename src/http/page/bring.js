@@ -1,7 +1,7 @@
 // Items brought in: a file chosen or dropped, sent as it is, and what came of its lines.
 
-import { ask, bytes, count, fill, h, number, tick } from "./dom.js";
-import { Lost, Refused } from "./net.js";
+import { ask, bytes, count, fill, h, number, table, tick, tr } from "./dom.js";
+import { Lost, Refused, expected } from "./net.js";
 
 const SHOWN = 100;
 const COUNTS = ["inserted", "updated", "unchanged", "refused", "bad", "marks_dropped"];
@@ -20,9 +20,8 @@ function upload(file, strict, signal, sent) {
   });
 }
 
-const lines = (errors) => errors.length > 0 && h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Bad lines" }, h("table", {},
-  h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Line"), h("th", { scope: "col" }, "What is wrong"))),
-  h("tbody", {}, errors.slice(0, SHOWN).map(({ line, error }) => h("tr", {}, h("td", {}, number(line)), h("td", {}, error))))));
+const lines = (errors) => errors.length > 0
+  && table("Bad lines", ["Line", "What is wrong"], errors.slice(0, SHOWN).map(({ line, error }) => tr(number(line), error)), true);
 
 export function bring(root, signal) {
   const file = h("input", { type: "file", id: "bring", accept: ".ndjson,.jsonl,.json,.gz" });
@@ -50,13 +49,14 @@ export function bring(root, signal) {
       fill(said, [h("p", {}, h("strong", {}, chosen.name), ` is imported: ${count(answer.last_line, "line")} read.`), told(answer)]);
     } catch (error) {
       fill(said, [h("p", { class: "error" }, error.message), error.problem?.errors && lines(error.problem.errors)]);
-      if (!(error instanceof Lost || error instanceof Refused)) throw error;
+      if (!expected(error)) throw error;
     }
     file.value = "";
   };
   const offer = (chosen) => chosen && ask({
     title: `Import ${chosen.name}?`,
-    says: [`${bytes(chosen.size)} are sent to the daemon. An item that is there already is replaced where the file has another text of it, or a newer version; others stay as they are.`],
+    says: `${bytes(chosen.size)} are sent to the daemon. An item that is there already is replaced where the file has another text of it, `
+      + "or a newer version; others stay as they are.",
     fields: [tick("Check all lines first, and import nothing when one is bad", { name: "strict" })],
     choices: [{ word: "yes", label: "Import", kind: "primary" }],
     act: async (_, form) => void send(chosen, form.elements.strict.checked),

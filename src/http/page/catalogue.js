@@ -1,25 +1,24 @@
 // The rules of now: programs and what of them lags behind, topics and what carries them.
 
-import { fill, h, link, number, time } from "./dom.js";
-import { revisionOf } from "./findings.js";
+import { fill, h, link, number, table, time } from "./dom.js";
+import { revisionOf, topicLink } from "./findings.js";
 import { get, maySteer, poll } from "./net.js";
 
 export const title = () => "Catalogue";
 
-const head = (...names) => h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name))));
-const scroll = (label, table) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
 /// The link fills the form; it asks before it publishes.
 const behind = (more) => `#/publish?${new URLSearchParams({ from: "1970-01-01", stale_only: "true", ...more })}`;
 
 function programs(counted) {
+  const offer = (id, name) => h("a", { class: "button small", href: behind({ programs: id, name: `What lags behind in ${name}` }) },
+    "Relabel what lags behind", h("span", { class: "visually-hidden" }, ` in ${name}`));
   const row = ({ id, name, items, not_fresh: stale }) => h("tr", { "data-key": id },
     h("th", { scope: "row" }, name ?? id, name && name !== id && h("span", { class: "muted" }, ` ${id}`)),
     h("td", {}, number(items)),
     h("td", {}, stale ? h("span", { class: "pill warn" }, `${number(stale)} behind`)
       : h("span", { class: items ? "pill good" : "muted" }, items ? "up to date" : "nothing to read")),
-    h("td", {}, stale > 0 && maySteer() && h("a", { class: "button small", href: behind({ programs: id, name: `What lags behind in ${name ?? id}` }) }, "Relabel what lags behind",
-      h("span", { class: "visually-hidden" }, ` in ${name ?? id}`))));
-  return scroll("Programs", h("table", {}, head("Program", "Items", "Read by the present rules", "Action"), h("tbody", {}, counted.map(row))));
+    h("td", {}, stale > 0 && maySteer() && offer(id, name ?? id)));
+  return table("Programs", ["Program", "Items", "Read by the present rules", "Action"], counted.map(row));
 }
 
 function phrases(topic) {
@@ -35,20 +34,22 @@ function programsOf({ programs: ids }) {
 }
 
 /// Words of a topic that one may look for.
-const spoken = (topic) => [topic.id, topic.name, ...(topic.phrases ?? []).map((phrase) => phrase.text ?? phrase)].join("\n").toLowerCase();
+const spoken = (topic) =>
+  [topic.id, topic.name, ...(topic.phrases ?? []).map((phrase) => phrase.text ?? phrase)].join("\n").toLowerCase();
 
 function topics(catalogue, counted, wanted) {
   const carried = new Map(counted.map((topic) => [topic.id, topic]));
   const gone = counted.filter((topic) => !catalogue.topics.some((known) => known.id === topic.id));
   const row = (topic) => h("tr", { "data-key": topic.id },
-    h("th", { scope: "row" }, link(`topic/${encodeURIComponent(topic.id)}`, topic.name ?? topic.id), topic.name && topic.name !== topic.id && h("span", { class: "muted" }, ` ${topic.id}`)),
+    h("th", { scope: "row" }, topicLink(topic.id, topic.name ?? topic.id),
+      topic.name && topic.name !== topic.id && h("span", { class: "muted" }, ` ${topic.id}`)),
     h("td", { class: "n" }, number(carried.get(topic.id)?.items ?? 0)),
     h("td", { class: "n" }, number(carried.get(topic.id)?.blocks ?? 0)),
     h("td", {}, programsOf(topic)),
     h("td", { class: "nowrap" }, topic.phrases ? `${topic.participants} · ${topic.match} · ≥ ${topic.strictness}` : "no longer in the catalogue"),
     h("td", { class: "nowrap" }, topic.phrases ? phrases(topic) : "–"));
-  return scroll("Topics", h("table", {}, head("Topic", "Items", "Blocks", "Programs", "Who · how · strictness", "Phrases"),
-    h("tbody", {}, [...catalogue.topics, ...gone].filter((topic) => spoken(topic).includes(wanted)).map(row))));
+  return table("Topics", ["Topic", "Items", "Blocks", "Programs", "Who · how · strictness", "Phrases"],
+    [...catalogue.topics, ...gone].filter((topic) => spoken(topic).includes(wanted)).map(row));
 }
 
 /// What a revision changed, topic by topic. Both are as the daemon shows them, so what is equal reads equal.
@@ -85,7 +86,8 @@ export function show({ root, query, signal }) {
   const draw = () => {
     const [catalogue, counted] = last;
     const looked = search.value.trim().toLowerCase();
-    fill(second.lastChild, catalogue.topics.length || counted.topics.length ? [topics(catalogue, counted.topics, looked)] : [h("p", { class: "muted" }, "No topics yet.")]);
+    const any = catalogue.topics.length || counted.topics.length;
+    fill(second.lastChild, [any ? topics(catalogue, counted.topics, looked) : h("p", { class: "muted" }, "No topics yet.")]);
   };
   search.oninput = () => last && draw();
   const look = async () => {
@@ -102,9 +104,9 @@ export function show({ root, query, signal }) {
     fill(changed, [differences(revision, revision ? between(await revisionOf(revision - 1, signal), catalogue) : []),
       older && h("p", { class: "row" }, h("strong", {}, "You look at an earlier revision."), link("catalogue", "Look at the present one"))]);
     fill(all, maySteer() ? [
-      link(older ? `revise?revision=${revision}` : "revise", older ? "Apply this one again…" : "Change the rules…"),
+      older ? h("a", { class: "button", href: `#/revise?revision=${revision}` }, "Apply this one again…")
+        : h("a", { class: "button", href: "#/revise" }, "Change the rules…"),
       !older && stale > 0 && h("a", { class: "button primary", href: behind({ name: "What lags behind" }) }, "Relabel what lags behind")] : []);
-    for (const button of all.querySelectorAll("a")) button.classList.add("button");
     first.hidden = older;
     fill(first.lastChild, counted.programs.length ? [programs(counted.programs)] : [h("p", { class: "muted" }, "No items were imported yet.")]);
     draw();

@@ -1,6 +1,6 @@
 // Charts as inline SVG: stacked areas over time, and bars.
 
-import { capital, duration, h, number, rate, svg } from "./dom.js";
+import { capital, duration, h, number, rate, svg, table } from "./dom.js";
 import { KINDS } from "./watch.js";
 
 const [HIGH, LEFT, BELOW] = [150, 42, 20];
@@ -49,7 +49,7 @@ function stacked(points, { title, unit, whole, says, wide, least = 0.001, ends }
     legend(kinds));
 }
 
-const nothing = (title, why) => h("figure", { class: "chart empty" }, h("figcaption", {}, title), h("p", { class: "muted" }, why));
+const nothing = (title, why) => h("figure", { class: "chart" }, h("figcaption", {}, title), h("p", { class: "muted" }, why));
 
 /// Items a second, by how they ended.
 export function throughput(points, { why, says, ...looks }) {
@@ -98,10 +98,7 @@ export function bars(lines) {
   const most = Math.max(1, ...lines.flatMap((line) => kinds.map((kind) => line[kind])));
   const bar = (kind, n) => svg("svg", { class: "bar", "aria-hidden": "true" },
     svg("rect", { class: `area ${kind}`, width: `${(100 * n) / most}%`, height: "100%", rx: 2 }));
-  const name = "Topics added and removed";
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", {},
-    h("thead", {}, h("tr", {}, ["topic", ...kinds].map((head) => h("th", { scope: "col" }, capital(head))))),
-    h("tbody", {}, lines.map((line) => h("tr", { "data-key": line.topic },
-      h("th", { scope: "row" }, line.name),
-      kinds.map((kind) => h("td", { class: "barred" }, h("span", { class: "n" }, number(line[kind])), bar(kind, line[kind]))))))));
+  return table("Topics added and removed", ["topic", ...kinds].map(capital), lines.map((line) => h("tr", { "data-key": line.topic },
+    h("th", { scope: "row" }, line.name),
+    kinds.map((kind) => h("td", { class: "barred" }, h("span", { class: "n" }, number(line[kind])), bar(kind, line[kind]))))));
 }

@@ -1,8 +1,8 @@
 // How a job went over time: as it was watched, and of one that has ended as its items say.
 
 import { outcomes, rates, throughput } from "./chart.js";
-import { clock, count, duration, fill, h, number, rate } from "./dom.js";
-import { Lost, Refused, jobPath, rows } from "./net.js";
+import { clock, count, duration, failed, fill, h, number, rate } from "./dom.js";
+import { jobPath, rows } from "./net.js";
 import { KINDS, ended, samplesOf } from "./watch.js";
 
 /// A longer list is read when it is asked for.
@@ -57,9 +57,7 @@ export function course(id, signal) {
       read = await past(job, signal);
       draw(job);
     } catch (error) {
-      if (signal.aborted) return;
-      fill(node, [h("p", { class: "error" }, error.message)]);
-      if (!(error instanceof Lost || error instanceof Refused)) throw error;
+      failed(node, error, signal);
     }
   };
   const follow = (job) => {

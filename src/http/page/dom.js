@@ -1,5 +1,7 @@
 // Elements, words and dialogs. Every text goes in as text, never as markup.
 
+import { expected } from "./net.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "ontoggle"];
 
@@ -116,6 +118,26 @@ export function field(label, control, { hint, name, wide } = {}) {
     control,
     hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
     h("p", { class: "error", id: `${id}-error`, hidden: true }));
+}
+
+/// A table that scrolls where it is wider than its place; a `tall` one has an end to its height, too.
+export const table = (label, heads, rows, tall) =>
+  h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", {},
+    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+    h("tbody", {}, rows)));
+
+/// A row of it that has no heading.
+export const tr = (...cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)));
+
+/// A name and its value; nothing where there is no value.
+export const fact = (name, value) => ![null, undefined, "", false].includes(value)
+  && h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
+/// Says why something cannot be shown, in its place, unless nobody looks there any more.
+export function failed(node, error, signal) {
+  if (signal.aborted) return;
+  fill(node, [h("p", { class: "error" }, error.message)]);
+  if (!expected(error)) throw error;
 }
 
 /// An address within the page.

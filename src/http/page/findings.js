@@ -2,33 +2,30 @@
 // that need not be, and what is being read is given up when the view is left.
 
 import { bars } from "./chart.js";
-import { count, fill, h, link, number, words } from "./dom.js";
-import { Lost, Refused, get, jobPath, rows } from "./net.js";
+import { count, failed, fill, h, link, number, table, tr, words } from "./dom.js";
+import { expected, get, jobPath, rows } from "./net.js";
+import { tally } from "./watch.js";
 
 const ITEMS = 50;
 const CHANGES = 200;
 
 export const itemLink = (row) => link(`item/${row.kind}/${encodeURIComponent(row.id)}`, `${row.kind} ${row.id}`);
-const topicLink = (topic, name) => link(`topic/${encodeURIComponent(topic)}`, name);
+export const topicLink = (topic, name) => link(`topic/${encodeURIComponent(topic)}`, name);
 
-const scroll = (label, table) => h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": label }, table);
-export const table = (label, heads, lines) => scroll(label, h("table", {},
-  h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-  h("tbody", {}, lines.map((line) => h("tr", {}, line.map((cell) => h("td", {}, cell)))))));
-
-/// A revision never changes.
+/// A revision never changes; which one is the present does, and that is what null asks for.
 const revisions = new Map();
 export async function revisionOf(number, signal) {
-  if (!revisions.has(number)) revisions.set(number, await get(`/api/v1/catalogue?revision=${number ?? ""}`, signal));
-  return revisions.get(number);
+  if (revisions.has(number)) return revisions.get(number);
+  const catalogue = await get(`/api/v1/catalogue?revision=${number ?? ""}`, signal);
+  if (number !== null) revisions.set(number, catalogue);
+  return catalogue;
 }
 
-async function namesOf(revision, signal) {
+/// The name of each topic of a revision.
+export async function namesOf(revision, signal) {
   const { topics } = await revisionOf(revision, signal);
   return new Map(topics.map((topic) => [topic.id, topic.name ?? topic.id]));
 }
-
-const broke = (error) => (error instanceof Lost || error instanceof Refused ? h("p", { class: "error" }, error.message) : null);
 
 /// Reads at most `most` rows; `true` when there were more.
 export async function first(path, signal, most, each) {
@@ -53,10 +50,13 @@ export function topics(id, signal) {
     const lines = [];
     try {
       const names = await namesOf(job.catalogue_revision, signal);
-      await first(jobPath(id, "topics.ndjson"), signal, 500, (row) => lines.push({ ...row, name: topicLink(row.topic, names.get(row.topic) ?? row.topic) }));
+      await first(jobPath(id, "topics.ndjson"), signal, 500, (row) =>
+        lines.push({ ...row, name: topicLink(row.topic, names.get(row.topic) ?? row.topic) }));
       read = mark;
     } catch (error) {
-      return void broke(error);
+      // The next look at the job asks again.
+      if (signal.aborted || expected(error)) return;
+      throw error;
     } finally {
       reading = false;
     }
@@ -92,7 +92,7 @@ export function items(id, signal, chosen) {
     try {
       const more = await first(`${jobPath(id, "items.ndjson")}?${query}`, leave, ITEMS, (row) => found.push(row));
       fill(list, found.length ? [table(`Items: ${title}`, ["Item", "State", "Outcome or reason", "Attempts"],
-        found.map((row) => [itemLink(row), words(row.state), words(row.outcome ?? row.reason ?? "–"), number(row.attempts)]))] : []);
+        found.map((row) => tr(itemLink(row), words(row.state), words(row.outcome ?? row.reason ?? "–"), number(row.attempts))), true)] : []);
       fill(said, [more ? `The first ${ITEMS}. ` : `${count(found.length, "item")}. `,
         found.length > 0 && h("a", { href: `${jobPath(id, "items.csv")}?${query}`, download: `job-${id}-items.csv` }, "Download these (CSV)")]);
     } catch (error) {
@@ -109,8 +109,7 @@ export function items(id, signal, chosen) {
   /// What failed is shown by itself, and again when more of it has.
   const follow = (job) => {
     if (pressed || job.pruned_at || job.counts.total === null) return;
-    const none = job.reasons.no_topics_detected ?? 0;
-    const errors = job.counts.failed + job.counts.quarantined - none;
+    const { errors, none } = tally(job);
     const left = job.finished_at ? (job.outcomes.newer_change ?? 0) : 0;
     const mark = `${errors} ${left} ${job.finished_at && none}`;
     if (mark === shown) return;
@@ -124,33 +123,37 @@ export function items(id, signal, chosen) {
 
 /// What a dry run would change, and what any other did change.
 export function diff(id, signal) {
-  const node = h("section", { class: "card", "aria-label": "Differences", hidden: true });
+  const body = h("div", {});
+  const node = h("section", { class: "card", "aria-label": "Differences", hidden: true }, h("h2", {}, "Differences"), body);
   let read = false;
   const evidence = (phrase, score) => (phrase ? `“${phrase}” ${number(score)}` : "–");
+  const sign = { added: "+", removed: "−", updated: "±" };
+  const line = (row, names) => tr(
+    h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`),
+    topicLink(row.topic, names.get(row.topic) ?? row.topic), itemLink(row), `${row.transcript} · ${number(row.block)}`,
+    evidence(row.old_phrase, row.old_score), row.change === "removed" ? "–" : evidence(row.phrase, row.score));
   const see = async (revision) => {
-    const found = [];
-    const names = await namesOf(revision, signal);
-    const more = await first(jobPath(id, "labels.ndjson") + "?change=all&before=true", signal, CHANGES, (row) => found.push(row));
-    const sign = { added: "+", removed: "−", updated: "±" };
-    fill(node, [h("h2", {}, "Differences"), table("Differences, row by row", ["Change", "Topic", "Item", "Block", "Before", "After"],
-      found.map((row) => [
-        h("span", { class: `delta ${row.change}` }, `${sign[row.change] ?? ""} ${row.change}`), topicLink(row.topic, names.get(row.topic) ?? row.topic), itemLink(row),
-        `${row.transcript} · ${number(row.block)}`, evidence(row.old_phrase, row.old_score),
-        row.change === "removed" ? "–" : evidence(row.phrase, row.score),
-      ])),
-    h("p", { class: "hint" }, more ? `The first ${CHANGES}; the download has all.` : count(found.length, "change"))]);
+    fill(body, [h("p", { class: "hint" }, "reading…")]);
+    try {
+      const found = [];
+      const names = await namesOf(revision, signal);
+      const path = `${jobPath(id, "labels.ndjson")}?change=all&before=true`;
+      const more = await first(path, signal, CHANGES, (row) => found.push(row));
+      fill(body, [table("Differences, row by row", ["Change", "Topic", "Item", "Block", "Before", "After"],
+        found.map((row) => line(row, names)), true),
+      h("p", { class: "hint" }, more ? `The first ${CHANGES}; the download has all.` : count(found.length, "change"))]);
+    } catch (error) {
+      failed(body, error, signal);
+    }
   };
-  const follow = async (job) => {
+  const follow = (job) => {
     const { added, removed, updated } = job.labels;
     if (read || !job.finished_at || job.pruned_at || !(added || removed || updated)) return;
     read = true;
     node.hidden = false;
-    if (job.dry_run) {
-      fill(node, [h("h2", {}, "Differences"), h("p", { class: "hint" }, "reading…")]);
-      await see(job.catalogue_revision).catch((error) => (signal.aborted ? null : fill(node, [h("h2", {}, "Differences"), broke(error)])));
-      return;
-    }
-    fill(node, [h("h2", {}, "Differences"), h("div", { class: "row" }, h("button", { type: "button", onclick: () => see(job.catalogue_revision).catch(broke) }, "Show the differences"))]);
+    if (job.dry_run) see(job.catalogue_revision);
+    else fill(body, [h("div", { class: "row" },
+      h("button", { type: "button", onclick: () => see(job.catalogue_revision) }, "Show the differences"))]);
   };
   return { node, follow };
 }

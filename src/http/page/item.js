@@ -1,7 +1,8 @@
 // One item: its text with the found phrases, its labels, and people's marks.
 
 import { bring } from "./bring.js";
-import { announce, ask, count, field, fill, h, link, number, time, words } from "./dom.js";
+import { announce, ask, count, failed, field, fill, h, link, number, time, words } from "./dom.js";
+import { namesOf, topicLink } from "./findings.js";
 import { Refused, get, maySteer, path, send } from "./net.js";
 
 export const title = ([, id]) => (id ? `Item ${id}` : "Items");
@@ -20,7 +21,7 @@ export function highlighted(text, spans) {
 }
 
 /// A note's blocks: its paragraphs, divided by lines of nothing but white space (src/lines/item.rs has the same).
-export function paragraphs(text) {
+function paragraphs(text) {
   const blocks = [];
   let lines = [];
   for (const line of [...text.split("\n"), ""]) {
@@ -76,49 +77,58 @@ export async function show({ root, parts: [kind, id], signal }) {
   };
 
   function labelled(transcript, block, topic, label, marked) {
-    const press = (word, says) => h("button", { type: "button", class: "small quiet", "aria-label": `${says}: ${nameOf(topic)}`, title: MEANS[word], onclick: () => mark(transcript, block, topic, word).catch((error) => announce(error.message)) }, says);
+    const press = (word, says) => h("button", {
+      type: "button", class: "small quiet", "aria-label": `${says}: ${nameOf(topic)}`, title: MEANS[word],
+      onclick: () => mark(transcript, block, topic, word).catch((error) => announce(error.message)),
+    }, says);
     const why = label?.phrase ? `“${label.phrase}” · ${number(label.score)}` : label?.source === "human" ? "by a person" : "";
     return h("li", { class: marked?.mark === "is_not" ? "label not" : "label", "data-key": topic },
-      h("strong", {}, link(`topic/${encodeURIComponent(topic)}`, nameOf(topic))), " ",
+      h("strong", {}, topicLink(topic, nameOf(topic))), " ",
       marked && h("span", { class: `pill ${marked.mark === "is" ? "good" : "bad"}` }, `marked: ${words(marked.mark)}`), " ",
       h("span", { class: "muted" }, why), label?.job && h("a", { class: "muted", href: `#/jobs/${label.job}` }, ` job ${label.job}`),
       maySteer() && h("span", { class: "marks" },
         marked?.mark !== "is" && press("is", "is"), marked?.mark !== "is_not" && press("is_not", "is not"), marked && press(null, "withdraw")));
   }
 
-  function block(transcript, number_, { speaker, text: said, at_ms: ms }, item) {
-    const here = (row) => row.transcript === transcript && row.block === number_;
+  function block(transcript, no, { speaker, text: said, at_ms: ms }, item) {
+    const here = (row) => row.transcript === transcript && row.block === no;
     const labels = item.labels.filter(here);
     const marks = item.marks.filter(here);
     const topics = [...new Set([...labels, ...marks].map((row) => row.topic))];
     const spans = labels.filter((label) => label.start !== null).map((label) => ({ ...label, title: nameOf(label.topic) }));
     const others = [...names].filter(([topic]) => !topics.includes(topic));
     const another = () => ask({
-      title: `Mark block ${number_}`,
-      says: [said ? `“${said.length > 200 ? `${said.slice(0, 200)}…` : said}”` : "(empty)", "A mark is a person’s word: no job changes it, and it can be withdrawn."],
+      title: `Mark block ${no}`,
+      says: [said ? `“${said.length > 200 ? `${said.slice(0, 200)}…` : said}”` : "(empty)",
+        "A mark is a person’s word: no job changes it, and it can be withdrawn."],
       fields: [field("Topic", h("select", { name: "topic" }, others.map(([topic, name]) => h("option", { value: topic }, name))))],
       choices: [{ word: "is_not", label: "It is not this topic" }, { word: "is", label: "It is this topic", kind: "primary" }],
-      act: (word, form) => mark(transcript, number_, form.elements.topic.value, word),
+      act: (word, form) => mark(transcript, no, form.elements.topic.value, word),
     });
-    return h("li", { class: `block ${speaker === "agent" ? "agent" : ""}`, "data-key": `${transcript}/${number_}` },
-      h("p", { class: "speaker muted" }, h("span", {}, speaker ?? `paragraph ${number_ + 1}`, ms !== undefined && ` · ${at(ms)}`),
-        maySteer() && others.length > 0 && h("button", { type: "button", class: "small quiet", "aria-label": `Mark block ${number_}`, onclick: another }, "Mark…")),
+    return h("li", { class: "block", "data-key": `${transcript}/${no}` },
+      h("p", { class: "speaker muted" }, h("span", {}, speaker ?? `paragraph ${no + 1}`, ms !== undefined && ` · ${at(ms)}`),
+        maySteer() && others.length > 0
+          && h("button", { type: "button", class: "small quiet", "aria-label": `Mark block ${no}`, onclick: another }, "Mark…")),
       h("p", { class: "text" }, said ? highlighted(said, spans) : h("span", { class: "muted" }, "(empty)")),
-      topics.length > 0 && h("ul", { class: "labels", "aria-label": "Labels" },
-        topics.map((topic) => labelled(transcript, number_, topic, labels.find((row) => row.topic === topic), marks.find((row) => row.topic === topic)))));
+      topics.length > 0 && h("ul", { class: "labels", "aria-label": "Labels" }, topics.map((topic) => {
+        const of = (row) => row.topic === topic;
+        return labelled(transcript, no, topic, labels.find(of), marks.find(of));
+      })));
   }
 
   function draw(item) {
     fill(about, [[item.media, item.version !== undefined && `version ${item.version}`].filter(Boolean).map((word) => `${word} · `),
       time(item.started_at ?? item.created_at), ` UTC · programs ${item.programs.join(", ") || "default"} · ${count(item.labels.length, "label")}`]);
-    fill(text, transcripts(item).map(({ id: transcript, blocks, program, language }) => h("section", { class: "card", "data-key": transcript, "aria-label": `Transcript ${transcript}` },
-      h("h2", {}, `Transcript ${transcript}`, h("span", { class: "muted" }, [program, language].filter(Boolean).map((word) => ` · ${word}`).join(""))),
-      h("ol", { class: "blocks" }, blocks.map((each, i) => block(transcript, i, each, item))))));
+    fill(text, transcripts(item).map(({ id: transcript, blocks, program, language }) =>
+      h("section", { class: "card", "data-key": transcript, "aria-label": `Transcript ${transcript}` },
+        h("h2", {}, `Transcript ${transcript}`,
+          h("span", { class: "muted" }, [program, language].filter(Boolean).map((word) => ` · ${word}`).join(""))),
+        h("ol", { class: "blocks" }, blocks.map((each, i) => block(transcript, i, each, item))))));
   }
 
   try {
-    const [item, catalogue] = await Promise.all([get(where, signal), get("/api/v1/catalogue", signal)]);
-    names = new Map(catalogue.topics.map((topic) => [topic.id, topic.name ?? topic.id]));
+    const [item, present] = await Promise.all([get(where, signal), namesOf(null, signal)]);
+    names = present;
     draw(item);
     const key = kind.startsWith("note") ? { kind: "note", id, version: item.version } : { kind: "conversation", id };
     const reread = () => ask({
@@ -141,10 +151,11 @@ export async function show({ root, parts: [kind, id], signal }) {
       },
     });
     if (maySteer()) {
-      actions.append(h("button", { type: "button", onclick: reread }, "Read again"), h("button", { type: "button", class: "danger", onclick: erase }, "Erase"));
+      actions.append(h("button", { type: "button", onclick: reread }, "Read again"),
+        h("button", { type: "button", class: "danger", onclick: erase }, "Erase"));
     }
   } catch (error) {
-    if (signal.aborted) return;
-    fill(text, [h("p", { class: "error" }, error instanceof Refused && error.status === 404 ? "There is no such item." : error.message)]);
+    const missing = error instanceof Refused && error.status === 404;
+    failed(text, missing ? new Refused(404, { detail: "There is no such item." }) : error, signal);
   }
 }

@@ -2,8 +2,8 @@
 
 import { progress } from "./chart.js";
 import { course } from "./course.js";
-import { capital, clock, count, fill, h, link, number, time, words } from "./dom.js";
-import { items, diff, topics } from "./findings.js";
+import { capital, clock, count, fact, fill, h, link, number, time, words } from "./dom.js";
+import { diff, items, topics } from "./findings.js";
 import { badge, labels, nameOf, pace, reach } from "./jobs.js";
 import { Refused, get, jobPath, maySteer, poll } from "./net.js";
 import { buttons } from "./steps.js";
@@ -11,20 +11,21 @@ import { record, tally } from "./watch.js";
 
 export const title = ([id]) => `Job ${id}`;
 
-const fact = (name, value) => value !== null && value !== undefined && value !== "" && value !== false && h("div", {}, h("dt", {}, name), h("dd", {}, value));
-
 function facts(job) {
   const { filter } = job;
   const other = (id) => id && link(`jobs/${id}`, `job ${id}`);
   const list = (of, all) => (of.length ? of.map(words).join(", ") : all);
-  const ranged = filter.from || filter.until;
+  const whole = (text) => h("span", { class: "nowrap" }, text);
+  const ranged = [whole(clock(filter.from)), " to ", whole(`${clock(filter.until)} UTC`)];
+  const named = job.kind === "range" ? "of all times" : "named one by one";
   return [
-    fact("Items", ranged ? [h("span", { class: "nowrap" }, clock(filter.from)), " to ", h("span", { class: "nowrap" }, `${clock(filter.until)} UTC`)] : job.kind === "range" ? "of all times" : "named one by one"),
+    fact("Items", filter.from || filter.until ? ranged : named),
     fact("Types", list(filter.types, "conversations and notes")),
     fact("Media", list(filter.media, "any")),
     fact("Programs", list(filter.programs, "all of each item")),
     filter.languages && fact("Languages", list(filter.languages, "any")),
-    fact("Rules", job.catalogue_revision !== null && link(`catalogue?revision=${job.catalogue_revision}`, `revision ${job.catalogue_revision}`)),
+    fact("Rules", job.catalogue_revision !== null
+      && link(`catalogue?revision=${job.catalogue_revision}`, `revision ${job.catalogue_revision}`)),
     fact("Only what lags behind", filter.stale_only ? "yes" : "no"),
     fact("Keeps labels where nothing is found", filter.keep_when_empty ? "yes" : "no"),
     fact("Made of", other(job.parent_job)),
@@ -39,13 +40,16 @@ function facts(job) {
   ];
 }
 
-/// The counts of one kind; each shows its items.
-function tallies(name, counts, kind, items) {
+/// The counts of one kind; each shows its items in `list`.
+function tallies(name, counts, kind, list) {
   const entries = Object.entries(counts).filter(([, n]) => n > 0);
   if (!entries.length) return null;
-  return h("div", { "data-key": name }, h("h3", {}, name), h("ul", { class: "chips" }, entries.map(([word, n]) => h("li", { "data-key": word },
-    h("button", { type: "button", class: "chip", title: "Show these items", "aria-pressed": String(items.pressed(kind, word)), onclick: () => items.choose(kind, word) },
-      h("strong", {}, number(n)), ` ${words(word)}`)))));
+  const chip = (word, n) => h("button", {
+    type: "button", class: "chip", title: "Show these items",
+    "aria-pressed": String(list.pressed(kind, word)), onclick: () => list.choose(kind, word),
+  }, h("strong", {}, number(n)), ` ${words(word)}`);
+  return h("div", { "data-key": name }, h("h3", {}, name),
+    h("ul", { class: "chips" }, entries.map(([word, n]) => h("li", { "data-key": word }, chip(word, n)))));
 }
 
 const statesOf = ({ pending, running, done, failed, quarantined, cancelled }) => ({ pending, running, done, failed, quarantined, cancelled });
@@ -60,7 +64,7 @@ const FILES = [
 
 export function show({ root, parts: [id], signal }) {
   const head = h("div", { class: "head" }, h("h1", {}, `Job ${id}`));
-  const actions = h("div", { class: "row actions", role: "group", "aria-label": "What can be done" });
+  const actions = h("div", { class: "row", role: "group", "aria-label": "What can be done" });
   const now = h("section", { class: "card", "aria-label": "Progress" });
   const came = h("section", { class: "card", "aria-label": "What came of its items" });
   const about = h("section", { class: "card", "aria-label": "What it was asked" });
@@ -92,10 +96,9 @@ export function show({ root, parts: [id], signal }) {
     came.hidden = !chips.some(Boolean) || Boolean(job.pruned_at && !total);
     fill(came, [h("h2", {}, "What came of its items"), h("div", { class: "three" }, chips)]);
     fill(about, [h("h2", {}, "What it was asked"), h("dl", { class: "facts" }, facts(job))]);
-    const gone = job.pruned_at || total === null;
-    files.hidden = Boolean(gone);
+    files.hidden = Boolean(job.pruned_at) || total === null;
     fill(files, [h("h2", {}, "Downloads"), h("ul", { class: "files" }, FILES.map(([file, name, as]) =>
-      h("li", {}, h("a", { href: jobPath(id) + "/" + file, download: `job-${id}-${as}` }, name)))),
+      h("li", {}, h("a", { href: `${jobPath(id)}/${file}`, download: `job-${id}-${as}` }, name)))),
       h("p", { class: "hint" }, `${count(total ?? 0, "item")}; a list of items can be published again.`)]);
     for (const part of Object.values(found)) part.follow(job);
     last = job;

@@ -2,7 +2,7 @@
 
 import { progress, throughput } from "./chart.js";
 import { bytes, count, duration, fill, h, link, number, rate, since, words } from "./dom.js";
-import { get, maySteer } from "./net.js";
+import { get, jobPath, maySteer } from "./net.js";
 import { ended, paceOfAll, seen, tally, watch } from "./watch.js";
 
 export const title = () => "Jobs";
@@ -52,19 +52,22 @@ function row(job) {
   const { total } = job.counts;
   const done = tally(job);
   return h("li", { "data-key": job.id, class: "job" },
-    h("div", { class: "what" },
-      h("a", { href: `#/jobs/${job.id}`, title: job.name && job.name.length > 60 ? job.name : null }, h("span", { class: "muted" }, `#${job.id} `), nameOf(job)),
+    h("div", {},
+      h("a", { href: `#/jobs/${job.id}`, title: job.name?.length > 60 && job.name },
+        h("span", { class: "muted" }, `#${job.id} `), nameOf(job)),
       h("span", { class: "tags" }, badge(job), job.dry_run && h("span", { class: "pill outline" }, "dry run"),
         job.lane === "live" && h("span", { class: "pill outline" }, "live"))),
     h("div", { class: "far" },
       progress(done, total, `${reach(job)}: ${words(job.state)}`),
       h("span", {}, reach(job)), h("span", { class: "muted" }, pace(job))),
     h("div", { class: "came" }, labels(job), h("span", { class: "muted" }, tallies(job) || job.error || "")),
-    h("div", { class: "when muted" }, since(job.published_at ?? job.created_at)));
+    h("div", { class: "muted" }, since(job.published_at ?? job.created_at)));
 }
 
 const tile = (name, value, more, tone) => h("div", { class: `tile ${tone ?? ""}` },
   h("dt", {}, name), h("dd", {}, value, more && h("span", { class: "muted" }, ` ${more}`)));
+
+export const condition = ({ held, state }) => (held ? `held: ${words(held)}` : state);
 
 const load = ({ pending, running }) => (running ? `${number(running)} running` : pending ? "waiting" : "idle");
 
@@ -72,7 +75,7 @@ function tiles(status) {
   if (!status) return [];
   const { live, bulk } = status.queue;
   return [
-    tile("Daemon", status.held ? `held: ${words(status.held)}` : status.state, `up ${duration(status.uptime_seconds)} · ${count(status.workers, "worker")}`, status.held && "bad"),
+    tile("Daemon", condition(status), `up ${duration(status.uptime_seconds)} · ${count(status.workers, "worker")}`, status.held && "bad"),
     tile("Live queue", number(live.pending + live.running), load(live)),
     tile("Bulk queue", number(bulk.pending + bulk.running), load(bulk)),
     tile("Items", number(status.items)),
@@ -88,7 +91,8 @@ export function show({ root, signal }) {
   const list = h("ul", { id: "jobs", class: "jobs", "aria-label": "Jobs" });
   const none = h("div", { class: "card empty", hidden: true },
     h("p", {}, "No job was published yet."),
-    h("p", { class: "muted" }, "First items are ", link("item", "imported"), " and ", link("catalogue", "rules"), " applied; then a job reads the items by the rules. Here, or with ", h("code", {}, "relabeld publish --watch"), "."));
+    h("p", { class: "muted" }, "First items are ", link("item", "imported"), " and ", link("catalogue", "rules"),
+      " applied; then a job reads the items by the rules. Here, or with ", h("code", {}, "relabeld publish --watch"), "."));
   const older = h("button", { type: "button", class: "quiet", hidden: true }, "Older jobs");
   const state = h("select", { id: "state", onchange: () => again() },
     h("option", { value: "" }, "in any state"),
@@ -134,7 +138,7 @@ export function show({ root, signal }) {
     }
     // Of the older ones those that have not ended go on as well.
     const open = turns % 4 === 0 ? tail.filter((job) => !job.finished_at).slice(0, 10) : [];
-    for (const job of open) get(`/api/v1/jobs/${job.id}`, signal).then((now) => Object.assign(job, now), () => {});
+    for (const job of open) get(jobPath(job.id), signal).then((now) => Object.assign(job, now), () => {});
     draw();
   });
 }

@@ -1,11 +1,11 @@
 // Which view is open, how the daemon fares, and whether it answers.
 
 import * as catalogue from "./catalogue.js";
-import { fill, h, place, words } from "./dom.js";
+import { fill, h, place } from "./dom.js";
 import * as item from "./item.js";
 import * as job from "./job.js";
 import * as jobs from "./jobs.js";
-import { get, knowCaller, line, poll, send, state } from "./net.js";
+import { get, knowCaller, line, maySteer, poll, send, state } from "./net.js";
 import * as phrase from "./phrase.js";
 import * as publish from "./publish.js";
 import * as revise from "./revise.js";
@@ -13,6 +13,8 @@ import * as topic from "./topic.js";
 import { look } from "./watch.js";
 
 const VIEWS = { jobs, job, publish, catalogue, revise, topic, item, phrase };
+/// Views that are of no use to whoever may only look.
+const CHANGING = ["publish", "revise"];
 /// Views that stand below another in the navigation.
 const BELOW = { job: "jobs", revise: "catalogue", topic: "catalogue" };
 let leave = new AbortController();
@@ -36,9 +38,10 @@ function open(first) {
   leave = new AbortController();
   const { name, parts, query } = asked();
   const view = VIEWS[name];
-  const root = h("div", { class: `view view-${name}` });
+  const root = h("div", { class: `view-${name}` });
   place("main").replaceChildren(root);
-  view.show({ root, parts, query, signal: leave.signal });
+  if (CHANGING.includes(name) && !maySteer()) root.append(h("h1", {}, view.title()), h("p", {}, "This session may only look."));
+  else view.show({ root, parts, query, signal: leave.signal });
   document.title = `${view.title(parts)} · relabeld`;
   for (const link of place("views").children) {
     const here = link.getAttribute("href") === `#/${BELOW[name] ?? name}`;
@@ -53,23 +56,19 @@ function open(first) {
 }
 
 function showLine() {
-  const banner = place("banner");
-  document.documentElement.dataset.may = state.may ?? "";
-  if (state.signedOut) {
-    banner.textContent = "Your session has ended. Run “relabeld login” on the daemon’s machine and open the link it prints.";
-  } else if (state.since) {
-    banner.textContent = `No answer from the daemon since ${state.since}. What you see is what it said last; trying again every second.`;
-  }
-  banner.hidden = !(state.signedOut || state.since);
-  if (!banner.hidden) fill(place("health"), ["no answer"]);
-  if (!banner.hidden) place("health").className = "pill bad";
-  fill(place("caller"), [state.may === "read" ? h("span", { class: "pill" }, "looking only") : ""]);
+  const { may, since, signedOut } = state;
+  document.documentElement.dataset.may = may ?? "";
+  const said = signedOut ? "Your session has ended. Run “relabeld login” on the daemon’s machine and open the link it prints."
+    : since && `No answer from the daemon since ${since}. What you see is what it said last; trying again every second.`;
+  place("banner").textContent = said ?? "";
+  place("banner").hidden = !said;
+  if (said) showHealth(signedOut ? "signed out" : "no answer", "bad");
+  fill(place("caller"), [may === "read" && h("span", { class: "pill" }, "looking only")]);
 }
 
-function showHealth(status) {
-  const state = status.held ? `held: ${words(status.held)}` : status.state;
-  fill(place("health"), [state]);
-  place("health").className = `pill ${status.held ? "bad" : status.state === "running" ? "good" : "warn"}`;
+function showHealth(says, tone) {
+  fill(place("health"), [says]);
+  place("health").className = `pill ${tone}`;
 }
 
 async function start() {
@@ -87,12 +86,12 @@ async function start() {
     const before = state.may;
     const status = await get("/api/v1/status");
     knowCaller(status.caller);
-    showHealth(status);
+    showHealth(jobs.condition(status), status.held ? "bad" : status.state === "running" ? "good" : "warn");
     look.status(status);
     begin();
     if (before && before !== state.may) open(true);
   });
-  poll(forever, 1000, async () => look.jobs((await get("/api/v1/jobs?limit=50"))));
+  poll(forever, 1000, async () => look.jobs(await get("/api/v1/jobs?limit=50")));
 }
 
 place("sign-out").onclick = async () => {

@@ -12,6 +12,9 @@ export class Refused extends Error {
 /// No answer.
 export class Lost extends Error {}
 
+/// Any other error is a fault of the page itself.
+export const expected = (error) => error instanceof Refused || error instanceof Lost;
+
 /// `since`: the first try without an answer; `signedOut`: it answers, but not to us.
 export const line = new EventTarget();
 export const state = { since: null, signedOut: false, may: null };

@@ -7,6 +7,8 @@ import { rested, send } from "./net.js";
 
 export const title = () => "Phrase tester";
 
+const SHOWN = 50;
+
 const choice = (name, values) => h("select", { name }, values.map(([value, label]) => h("option", { value }, label)));
 
 export function show({ root, query, signal }) {
@@ -33,15 +35,17 @@ export function show({ root, query, signal }) {
       return fill(list, []);
     }
     said.textContent = "looking…";
-    const body = { phrase: phrase.value, match: match.value, participants: participants.value, limit: 50 };
+    const body = { phrase: phrase.value, match: match.value, participants: participants.value, limit: SHOWN };
     if (strictness.value) body.strictness = Number(strictness.value);
     if (from.value.trim()) body.from = from.value.trim();
     try {
       const { read, matches } = await send("POST", "/api/v1/catalogue/test", body, leave);
       complain(form, null);
-      said.textContent = matches.length === 50 ? `The first 50 blocks, in ${count(read, "item")} read.` : `${count(matches.length, "block")} in ${count(read, "item")} read.`;
+      const many = matches.length === SHOWN ? `The first ${SHOWN} blocks,` : count(matches.length, "block");
+      said.textContent = `${many} in ${count(read, "item")} read.`;
       fill(list, matches.map((found) => h("li", { class: "block" },
-        h("p", { class: "speaker muted" }, h("span", {}, itemLink(found), ` · ${found.transcript} · block ${number(found.block)} · score ${number(found.score)}`)),
+        h("p", { class: "speaker muted" },
+          h("span", {}, itemLink(found), ` · ${found.transcript} · block ${number(found.block)} · score ${number(found.score)}`)),
         h("p", { class: "text" }, highlighted(found.text ?? "", [{ ...found, title: `score ${found.score}` }])))));
     } catch (error) {
       if (leave.aborted) return;

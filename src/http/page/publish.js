@@ -1,14 +1,17 @@
 // The form that publishes a job: it counts what it selects while one types.
 
 import { announce, ask, complain, count, field, fill, h, number, tick, words } from "./dom.js";
-import { Lost, Refused, get, maySteer, rested, send } from "./net.js";
+import { get, rested, send } from "./net.js";
 import { seen } from "./watch.js";
 
 export const title = () => "Publish a job";
 
-const group = (name, legend, ticks, hint) => h("fieldset", { class: name === "programs" ? "wide" : "", id: `field-${name}`, "data-name": name, "aria-describedby": `field-${name}-error` },
-  h("legend", {}, legend), h("div", { class: "ticks" }, ticks), hint && h("p", { class: "hint" }, hint),
-  h("p", { class: "error", id: `field-${name}-error`, hidden: true }));
+function group(name, legend, ticks, hint) {
+  const id = `field-${name}`;
+  const about = { class: name === "programs" ? "wide" : "", id, "data-name": name, "aria-describedby": `${id}-error` };
+  return h("fieldset", about, h("legend", {}, legend), h("div", { class: "ticks" }, ticks), h("p", { class: "hint" }, hint),
+    h("p", { class: "error", id: `${id}-error`, hidden: true }));
+}
 
 const chosen = (form, name) => [...form.querySelectorAll(`[data-name="${name}"] input:checked`)].map((input) => input.value);
 
@@ -44,45 +47,49 @@ function split(counts) {
 }
 
 function counted(answer) {
-  const part = (name, counts) => Object.keys(counts).length > 0 && h("div", {}, h("h3", {}, name), h("ul", { class: "chips" }, split(counts)));
+  const part = (name, counts) => Object.keys(counts).length > 0
+    && h("div", {}, h("h3", {}, name), h("ul", { class: "chips" }, split(counts)));
   return [part("By kind", answer.by_kind), part("By media", answer.by_media), part("By program", answer.by_program)];
 }
 
-export function show({ root, query, signal }) {
-  if (!maySteer()) {
-    root.append(h("h1", {}, "Publish a job"), h("p", {}, "This session may only look."));
-    return;
-  }
+/// The form, and what of it changes.
+function laid(given) {
   const total = h("p", { class: "total", role: "status", id: "count" }, "counting…");
   const parts = h("div", { class: "parts" });
   const says = h("p", { class: "hint" });
   const programs = group("programs", "Programs", [], "None ticked: all of each item.");
   const media = group("media", "Media", [], "None ticked: any, and notes.");
-  const given = (name) => query.get(name) ?? "";
+  const which = h("div", { class: "card fields" },
+    h("h2", { class: "wide" }, "Which items"),
+    field("From", h("input", { name: "from", value: given("from") || "30d", autocomplete: "off" }),
+      { hint: "A date, a time, or a span back from now: 30d, 6mo." }),
+    field("Until", h("input", { name: "until", value: given("until"), autocomplete: "off" }), { hint: "Empty: now." }),
+    group("types", "Types", ["conversations", "notes"].map((word) => tick(words(word), { value: word })), "None ticked: both."),
+    media, programs,
+    h("div", { class: "field wide" },
+      tick("Only items that lag behind the present rules", { name: "stale_only", checked: given("stale_only") === "true" }),
+      tick("Keep the labels of a block on which nothing is found",
+        { name: "keep_when_empty", checked: given("keep_when_empty") !== "false" })));
+  const how = h("div", { class: "card fields" },
+    h("h2", { class: "wide" }, "How"),
+    field("Name", h("input", { name: "name", value: given("name"), autocomplete: "off" }), { hint: "For people; it may stay empty." }),
+    field("Priority", h("input", { name: "priority", type: "number", min: 1, max: 100, placeholder: "50" }),
+      { hint: "1 to 100; more is sooner." }),
+    field("Speed limit", h("input", { name: "max_per_second", type: "number", min: 0, step: "any", placeholder: "none" }),
+      { hint: "Items a second." }),
+    h("div", { class: "field wide" }, tick("Make several jobs where there are too many items for one", { name: "split" })));
+  const ways = h("div", { class: "card sticky" },
+    total, parts, says,
+    h("p", { class: "error all", role: "alert", hidden: true }),
+    h("div", { class: "row" },
+      h("button", { type: "submit", class: "primary", value: "dry" }, "Dry run first"),
+      h("button", { type: "submit", value: "publish" }, "Publish…"),
+      h("button", { type: "submit", class: "quiet", value: "draft" }, "Save as a draft")));
+  return { form: h("form", { class: "publish", novalidate: true }, which, how, ways), total, parts, says, media, programs };
+}
 
-  const form = h("form", { class: "publish", novalidate: true },
-    h("div", { class: "card fields" },
-      h("h2", { class: "wide" }, "Which items"),
-      field("From", h("input", { name: "from", value: given("from") || "30d", autocomplete: "off" }), { hint: "A date, a time, or a span back from now: 30d, 6mo." }),
-      field("Until", h("input", { name: "until", value: given("until"), autocomplete: "off" }), { hint: "Empty: now." }),
-      group("types", "Types", ["conversations", "notes"].map((word) => tick(words(word), { value: word })), "None ticked: both."),
-      media, programs,
-      h("div", { class: "field wide" },
-        tick("Only items that lag behind the present rules", { name: "stale_only", checked: given("stale_only") === "true" }),
-        tick("Keep the labels of a block on which nothing is found", { name: "keep_when_empty", checked: given("keep_when_empty") !== "false" }))),
-    h("div", { class: "card fields" },
-      h("h2", { class: "wide" }, "How"),
-      field("Name", h("input", { name: "name", value: given("name"), autocomplete: "off" }), { hint: "For people; it may stay empty." }),
-      field("Priority", h("input", { name: "priority", type: "number", min: 1, max: 100, placeholder: "50" }), { hint: "1 to 100; more is sooner." }),
-      field("Speed limit", h("input", { name: "max_per_second", type: "number", min: 0, step: "any", placeholder: "none" }), { hint: "Items a second." }),
-      h("div", { class: "field wide" }, tick("Make several jobs where there are too many items for one", { name: "split" }))),
-    h("div", { class: "card sticky" },
-      total, parts, says,
-      h("p", { class: "error all", role: "alert", hidden: true }),
-      h("div", { class: "row" },
-        h("button", { type: "submit", class: "primary", value: "dry" }, "Dry run first"),
-        h("button", { type: "submit", value: "publish" }, "Publish…"),
-        h("button", { type: "submit", class: "quiet", value: "draft" }, "Save as a draft"))));
+export function show({ root, query, signal }) {
+  const { form, total, parts, says, media, programs } = laid((name) => query.get(name) ?? "");
   root.append(h("h1", {}, "Publish a job"), h("p", { class: "muted" },
     "A job reads the items that it selects by the rules of now. A dry run shows all that would change, and writes no label."), form);
 
@@ -100,7 +107,7 @@ export function show({ root, query, signal }) {
       selected = null;
       fill(total, ["cannot count this"]);
       fill(parts, []);
-      if (error instanceof Refused || error instanceof Lost) complain(form, error);
+      complain(form, error);
     }
   });
   form.oninput = () => {
@@ -123,7 +130,8 @@ export function show({ root, query, signal }) {
       const many = selected === null ? "The items that it selects" : count(selected, "item");
       ask({
         title: "Publish this job?",
-        says: `${many} will be read by the rules of revision ${seen.status?.catalogue_revision ?? "now"}, and labels written. It can be paused, cancelled, and when it has ended reverted.`,
+        says: `${many} will be read by the rules of revision ${seen.status?.catalogue_revision ?? "now"}, and labels written. `
+          + "It can be paused, cancelled, and when it has ended reverted.",
         choices: [{ word: "publish", label: "Publish", kind: "primary" }],
         act: () => publish({}),
       });

@@ -1,7 +1,7 @@
 // The next revision of the catalogue: pasted, chosen or edited, checked while one types, and applied.
 
-import { announce, ask, complain, count, field, fill, h, link, number, tick } from "./dom.js";
-import { Lost, Refused, get, maySteer, rested, send } from "./net.js";
+import { announce, ask, count, failed, field, fill, h, link, number, tick } from "./dom.js";
+import { Refused, get, rested, send } from "./net.js";
 import { spanOf } from "./places.js";
 
 export const title = () => "Change the rules";
@@ -26,17 +26,14 @@ const inOne = (would) => CHANGES.filter(([kind]) => would[kind].length)
   .map(([kind, verb]) => `${verb.toLowerCase()} ${count(would[kind].length, "topic")}`).join(", ") || "other names and programs";
 
 export function show({ root, query, signal }) {
-  if (!maySteer()) {
-    root.append(h("h1", {}, "Change the rules"), h("p", {}, "This session may only look."));
-    return;
-  }
   const text = h("textarea", { name: "catalogue", rows: 22, spellcheck: "false", autocomplete: "off", wrap: "off", class: "code" });
   const file = h("input", { type: "file", name: "file", accept: ".json,application/json" });
   const said = h("div", { role: "status", class: "would" }, h("p", { class: "muted" }, "loading…"));
   const apply = h("button", { type: "submit", class: "primary", disabled: true }, "Apply…");
   const form = h("form", { class: "publish revise", novalidate: true },
     h("div", { class: "card" },
-      field("Catalogue (JSON)", text, { hint: "Topics and programs, whole: a topic that is not here would be removed. A file can be dropped here too." }),
+      field("Catalogue (JSON)", text,
+        { hint: "Topics and programs, whole: a topic that is not here would be removed. A file can be dropped here too." }),
       field("Or take a file", file)),
     h("div", { class: "card sticky" }, h("h2", {}, "What would change"), said, h("div", { class: "row" }, apply)));
   root.append(h("p", { class: "crumb" }, link("catalogue", "Catalogue")), h("h1", {}, "Change the rules"),
@@ -63,7 +60,8 @@ export function show({ root, query, signal }) {
   const check = rested(signal, async (leave) => {
     would = null;
     try {
-      const [now, answer] = await Promise.all([get("/api/v1/status", leave), send("PUT", `${CATALOGUE}?dry_run=true`, text.value, leave)]);
+      const tried = send("PUT", `${CATALOGUE}?dry_run=true`, text.value, leave);
+      const [now, answer] = await Promise.all([get("/api/v1/status", leave), tried]);
       [base, would] = [now.catalogue_revision, answer];
       text.removeAttribute("aria-invalid");
       draw();
@@ -72,8 +70,7 @@ export function show({ root, query, signal }) {
       if (error instanceof Refused && error.problem.errors) {
         text.setAttribute("aria-invalid", "true");
         faults(error.problem);
-      } else fill(said, [h("p", { class: "error" }, error.message)]);
-      if (!(error instanceof Refused || error instanceof Lost)) throw error;
+      } else failed(said, error, leave);
     } finally {
       if (!leave.aborted) apply.disabled = !would?.new;
     }
@@ -98,10 +95,13 @@ export function show({ root, query, signal }) {
     event.preventDefault();
     if (!would?.new) return;
     const { removed } = would;
+    const some = removed.slice(0, 10).join(", ") + (removed.length > 10 ? ", …" : "");
     ask({
       title: `Apply it as revision ${would.revision}?`,
-      says: [`This has ${inOne(would)}.`, "Jobs under way go on by the rules that they were published with. Stored labels stay until a job reads their items again."],
-      fields: removed.length ? [tick(`Remove ${count(removed.length, "topic")}: ${removed.slice(0, 10).join(", ")}${removed.length > 10 ? ", …" : ""}`, { name: "allow_remove", required: true })] : [],
+      says: [`This has ${inOne(would)}.`, "Jobs under way go on by the rules that they were published with. "
+        + "Stored labels stay until a job reads their items again."],
+      fields: removed.length
+        ? [tick(`Remove ${count(removed.length, "topic")}: ${some}`, { name: "allow_remove", required: true })] : [],
       choices: [{ word: "yes", label: "Apply", kind: "primary" }],
       act: async () => {
         const applied = await send("PUT", `${CATALOGUE}${removed.length ? "?allow_remove=true" : ""}`, text.value, signal, { "If-Match": `"${base}"` });
@@ -115,5 +115,5 @@ export function show({ root, query, signal }) {
     const { topics, programs } = await get(`${CATALOGUE}?revision=${query.get("revision") ?? ""}`, signal);
     text.value = written({ topics, programs });
     check();
-  })().catch((error) => !signal.aborted && complain(form, error));
+  })().catch((error) => failed(said, error, signal));
 }

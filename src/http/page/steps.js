@@ -2,6 +2,7 @@
 
 import { announce, ask, count, field, h, number, tick } from "./dom.js";
 import { jobPath, send } from "./net.js";
+import { tally } from "./watch.js";
 
 const ENDED = ["completed", "completed_with_failures", "failed", "cancelled"];
 const OPEN = ["draft", "queued", "planning", "running", "paused", "cancelling"];
@@ -19,7 +20,6 @@ const ALLOWED = {
   delete: ["draft", ...ENDED],
 };
 
-const errorsOf = (job) => job.counts.failed + job.counts.quarantined - (job.reasons.no_topics_detected ?? 0);
 const kept = (job) => !job.pruned_at;
 
 /// What the job is, besides its state, decides too.
@@ -67,7 +67,8 @@ const STEPS = {
   }),
   apply: (job) => ({
     label: "Apply", kind: "primary",
-    says: `A new job does in earnest what this dry run showed: the same ${count(job.counts.total, "item")} by the same rules (revision ${job.catalogue_revision}); ${changes(job)}. It can be reverted.`,
+    says: `A new job does in earnest what this dry run showed: the same ${count(job.counts.total, "item")} by the same rules `
+      + `(revision ${job.catalogue_revision}); ${changes(job)}. It can be reverted.`,
     choices: [{ word: "yes", label: "Apply", kind: "primary" }],
     act: derive(job, "apply"),
   }),
@@ -104,19 +105,20 @@ const STEPS = {
       after();
     },
   }),
-  retry: (job) => ({
-    label: "Retry",
-    says: errorsOf(job) > 0
-      ? `A new job reads once more the ${count(errorsOf(job), "item")} that ended in errors or quarantine, by the rules of now.`
-      : "No item ended in an error. A new job can read once more those on which no topic was detected, by the rules of now.",
-    fields: () => {
-      const none = job.reasons.no_topics_detected ?? 0;
-      return none ? [tick(`Also the ${count(none, "item")} on which no topic was detected`,
-        { name: "no_topics_detected", checked: errorsOf(job) === 0 })] : [];
-    },
-    choices: [{ word: "dry", label: "Dry run of it" }, { word: "yes", label: "Retry", kind: "primary" }],
-    act: derive(job, "retry"),
-  }),
+  retry: (job) => {
+    const { errors, none } = tally(job);
+    const also = () => tick(`Also the ${count(none, "item")} on which no topic was detected`,
+      { name: "no_topics_detected", checked: errors === 0 });
+    return {
+      label: "Retry",
+      says: errors > 0
+        ? `A new job reads once more the ${count(errors, "item")} that ended in errors or quarantine, by the rules of now.`
+        : "No item ended in an error. A new job can read once more those on which no topic was detected, by the rules of now.",
+      fields: () => (none ? [also()] : []),
+      choices: [{ word: "dry", label: "Dry run of it" }, { word: "yes", label: "Retry", kind: "primary" }],
+      act: derive(job, "retry"),
+    };
+  },
   revert: (job) => ({
     label: "Revert", kind: "danger",
     says: [
@@ -129,7 +131,8 @@ const STEPS = {
   cancel: (job, after) => ({
     label: "Cancel", kind: "danger",
     says: job.state === "draft" ? "The draft is given up."
-      : `The job ends at the next item. What it did stays, and can be reverted; the ${count(left(job), "item")} left are not read. A cancelled job does not go on.`,
+      : `The job ends at the next item. What it did stays, and can be reverted; the ${count(left(job), "item")} left are not read. `
+        + "A cancelled job does not go on.",
     choices: [{ word: "yes", label: "Cancel the job", kind: "danger" }],
     act: simply(job, "cancel", "is cancelled", after),
   }),
