@@ -4,6 +4,8 @@
 
 #[path = "common/daemon.rs"]
 mod daemon;
+#[path = "common/errors.rs"]
+mod errors;
 #[path = "page/stores.rs"]
 mod stores;
 

@@ -9,6 +9,8 @@ mod catalogue;
 mod daemon;
 mod deletion;
 mod drafts;
+#[path = "../common/errors.rs"]
+mod errors;
 mod genesys;
 mod guide;
 mod hostile;

@@ -5,16 +5,15 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::{env, fs};
 
 use relabeld::job::Filter;
-use relabeld::model::Failure;
-use relabeld::store::{Ask, Deed, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
+use relabeld::store::{Durability, NewJob, Store};
 use relabeld::when;
 use serde_json::{Value, json};
 
 use super::daemon::Daemon;
+use super::errors::{fail, planned};
 use super::{conversation, note, rules, source, spanned};
 
 pub const DOCUMENT: &str = include_str!("../../src/http/openapi.json");
@@ -51,30 +50,9 @@ pub fn jobs_that_failed(dir: &Path) {
     let store = Store::open(dir, Durability::Normal).unwrap();
     let now = when::now();
     let epoch = store.recover(Vec::new(), 3, now).unwrap().epoch;
-    let publish = |at| store.publish_range(NewJob::new(Filter::all(), "test"), 0, at).unwrap().job;
-    let job = publish(now);
-    let mut planning = store.begin_planning(now).unwrap().unwrap();
-    while planning.step(now).unwrap() == Planned::More {}
-    drop(planning);
-    let leased = store.lease(vec![Ask { job: job.id, items: 10, lease: 1 }], epoch, now).unwrap().remove(0);
-    let failure = Failure::Permanent("the text cannot be read".into());
-    let done = leased.items.iter().map(|item| Done {
-        pos: item.pos,
-        key: item.key,
-        attempts: 1,
-        uncharged: 0,
-        finding: Finding::Failed { failure: failure.clone(), not_before: now },
-    });
-    let outcome = LeaseOutcome {
-        lease: leased.lease,
-        weight_each: leased.weight_each,
-        deed: Deed::Label { revision: job.revision.unwrap(), keep_when_empty: true },
-        dry_run: false,
-        done: done.collect(),
-        ends: true,
-    };
-    assert_eq!(store.commit(Arc::new([outcome]), 3, now).unwrap().errors, 4);
-    let job = publish(1);
+    let all = || NewJob::new(Filter::all(), "test");
+    assert_eq!(fail(&store, &planned(&store, all(), now), 10, epoch, now), 4);
+    let job = store.publish_range(all(), 0, 1).unwrap().job;
     drop(store.begin_planning(1).unwrap());
     store.fail_planning(job.id, "its filter cannot be read".into(), 1).unwrap();
     store.close();
