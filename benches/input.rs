@@ -1,6 +1,6 @@
 //! What is read: real conversations where they are at hand, else the demo's samples, over and over.
 //!
-//! Each copy has an id of its own and, in every block, a word that stands in no other item: what a cache could know of
+//! Each copy has an id of its own and, in every block, a word that stands in no other block: what a cache could know of
 //! one copy is of little use for the next. Only the originals are held; copies are made as they are asked for.
 
 use std::env;
@@ -83,8 +83,9 @@ impl Input {
         let mut incoming = self.conversations[number % self.conversations.len()].clone();
         let item = &mut incoming.item;
         item.id = format!("{}-{}", item.id, number / self.conversations.len());
-        for block in item.transcripts.iter_mut().flat_map(|transcript| &mut transcript.blocks) {
-            block.text.push_str(&format!(" zq{number}x"));
+        let blocks = item.transcripts.iter_mut().flat_map(|transcript| &mut transcript.blocks);
+        for (nth, block) in blocks.enumerate() {
+            block.text.push_str(&format!(" zq{number}x{nth}"));
         }
         incoming
     }

@@ -26,6 +26,7 @@ mod input;
 mod job;
 mod live;
 mod machine;
+mod matching;
 mod memory;
 mod noop;
 mod plain;
@@ -56,9 +57,10 @@ struct Sizes {
 type Bench = fn(&Stock) -> anyhow::Result<Vec<Line>>;
 
 /// In the order of the table. One may make several lines, under the names of all.
-const BENCHES: [(&str, Bench); 12] = [
+const BENCHES: [(&str, Bench); 13] = [
     ("job plain again", job::run),
     ("noop", noop::run),
+    ("matching", matching::run),
     ("import", import::run),
     ("live", live::run),
     ("chart", chart::run),
