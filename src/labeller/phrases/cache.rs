@@ -4,29 +4,34 @@ use super::text::PADDING;
 use super::words::Word;
 
 /// Words up to this length are remembered; few of any language are longer.
-const KEY_BYTES: usize = PADDING;
+const KEY_BYTES: usize = 16;
+const _: () = assert!(KEY_BYTES <= PADDING);
 const BUCKETS: usize = 1 << BUCKET_BITS;
 const BUCKET_BITS: u32 = 13;
-const WAYS: usize = 4;
+const WAYS: usize = 3;
 
 /// A fixed number of words. A new word takes the last place of its bucket and every use moves it one place up, so a
 /// stream of words that never come again costs one place, not the frequent words.
 pub struct Cache {
-    buckets: Vec<[Entry; WAYS]>,
+    buckets: Vec<Bucket>,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
-    /// The word's bytes, then NULs, which no word holds. All NULs: the place is free.
-    key: Key,
-    symbol: u32,
+/// A line of the processor's cache.
+#[derive(Clone, Default)]
+#[repr(align(64))]
+struct Bucket {
+    /// The words' bytes, then NULs, which no word holds. All NULs: the place is free.
+    keys: [Key; WAYS],
+    symbols: [u32; WAYS],
 }
+
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 type Key = [u64; KEY_BYTES / 8];
 
 impl Default for Cache {
     fn default() -> Self {
-        Cache { buckets: vec![[Entry { key: Key::default(), symbol: 0 }; WAYS]; BUCKETS] }
+        Cache { buckets: vec![Bucket::default(); BUCKETS] }
     }
 }
 
@@ -36,15 +41,20 @@ impl Cache {
     pub fn symbol(&mut self, padded: &[u8], word: Word, look_up: impl FnOnce() -> u32) -> u32 {
         let Some(key) = key(padded, word) else { return look_up() };
         let Some(bucket) = self.buckets.get_mut(place(key)) else { return look_up() };
-        for way in 0..WAYS {
-            if bucket[way].key == key {
-                let symbol = bucket[way].symbol;
-                bucket.swap(way, way.saturating_sub(1));
+        if bucket.keys[0] == key {
+            return bucket.symbols[0];
+        }
+        for way in 1..WAYS {
+            if bucket.keys[way] == key {
+                let symbol = bucket.symbols[way];
+                bucket.keys.swap(way, way - 1);
+                bucket.symbols.swap(way, way - 1);
                 return symbol;
             }
         }
         let symbol = look_up();
-        bucket[WAYS - 1] = Entry { key, symbol };
+        bucket.keys[WAYS - 1] = key;
+        bucket.symbols[WAYS - 1] = symbol;
         symbol
     }
 }
@@ -79,7 +89,7 @@ static MASKS: [Key; KEY_BYTES + 1] = {
 
 #[inline]
 fn place(key: Key) -> usize {
-    let mixed = key[0] ^ key[1].rotate_left(21) ^ key[2].rotate_left(42);
+    let mixed = key[0] ^ key[1].rotate_left(21);
     // The golden ratio spreads all bits into the topmost, which number the bucket.
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - BUCKET_BITS)) as usize
 }

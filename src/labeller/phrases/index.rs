@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::runs::Runs;
+use super::begins::Begins;
+use super::runs::{Filed, Run, Runs};
 use super::source::Source;
 use super::span::{FOREIGN, least_matched, longest_span};
 use super::stem::Form;
@@ -11,6 +12,8 @@ use super::stem::Form;
 pub struct Index {
     form: Form,
     symbols: FxHashMap<Box<str>, u32>,
+    /// How the words begin that have a symbol.
+    begins: Begins,
     phrases: Vec<Compiled>,
     /// The symbols of all phrases, one phrase behind the other.
     words: Vec<u32>,
@@ -19,6 +22,8 @@ pub struct Index {
     /// The other phrases: those filed under symbol `s` are `loose[starts[s]..starts[s + 1]]`.
     loose: Vec<Loose>,
     starts: Vec<u32>,
+    /// A bit a symbol: whether a phrase is to be looked for at this word, whatever follows it.
+    alone: Vec<u64>,
 }
 
 pub struct Compiled {
@@ -53,11 +58,13 @@ impl Index {
         let mut index = Index {
             form,
             symbols: FxHashMap::default(),
+            begins: Begins::none(),
             phrases: Vec::new(),
             words: Vec::new(),
             runs: Runs::default(),
             loose: Vec::new(),
             starts: Vec::new(),
+            alone: Vec::new(),
         };
         for source in sources.iter().filter(|s| !s.words.is_empty()) {
             index.add(source);
@@ -70,7 +77,9 @@ impl Index {
         let from = self.words.len() as u32;
         for word in &source.words {
             let next = self.symbols.len() as u32;
-            let symbol = *self.symbols.entry(self.form.of(word).into()).or_insert(next);
+            let form = self.form.of(word);
+            self.begins.add(self.form, &form);
+            let symbol = *self.symbols.entry(form.into()).or_insert(next);
             self.words.push(symbol);
         }
         self.phrases.push(Compiled {
@@ -112,10 +121,11 @@ impl Index {
             let Some(may_miss) = words.len().checked_sub(least) else { continue };
             let consecutive = words.len() == 1 || compiled.longest == words.len();
             if consecutive && (may_miss == 0 || may_miss == 1 && words.len() <= MAX_WORDS_LEFT_OUT) {
-                runs.add(compiled.topic, phrase, 100, words.iter().copied());
+                runs.add(compiled.topic, compiled.phrase, 100, words.iter().copied());
                 for left_out in (0..words.len()).filter(|_| may_miss == 1) {
                     let others = words.iter().enumerate().filter(|&(nth, _)| nth != left_out);
-                    runs.add(compiled.topic, phrase, (100 * least / words.len()) as u8, others.map(|(_, &word)| word));
+                    let score = (100 * least / words.len()) as u8;
+                    runs.add(compiled.topic, compiled.phrase, score, others.map(|(_, &word)| word));
                 }
                 continue;
             }
@@ -138,6 +148,26 @@ impl Index {
         let start = |s: usize| filed.partition_point(|&(symbol, _)| (symbol as usize) < s) as u32;
         self.starts = (0..=self.symbols.len()).map(start).collect();
         self.loose = filed.into_iter().map(|(_, loose)| loose).collect();
+        // One more, for words that no phrase has.
+        self.alone = vec![0; self.symbols.len() / 64 + 1];
+        for symbol in 0..self.symbols.len() as u32 {
+            let is_loose = self.starts[symbol as usize] < self.starts[symbol as usize + 1];
+            if is_loose || self.runs.filed(symbol, FOREIGN) != Filed::default() {
+                self.alone[symbol as usize / 64] |= bit(symbol);
+            }
+        }
+    }
+
+    /// Whether a phrase may be filed under this word, alone or with the one that follows. No for most that have none.
+    #[inline]
+    pub fn may_have(&self, symbol: u32, next: u32) -> bool {
+        self.is_alone(symbol) | self.runs.may_be_filed(symbol, next)
+    }
+
+    /// Whether a word with these first bytes may have a symbol.
+    #[inline]
+    pub fn may_know(&self, three: [u8; 3]) -> bool {
+        self.begins.fit(three)
     }
 
     /// The symbol of a normalised word, or [`FOREIGN`].
@@ -145,14 +175,29 @@ impl Index {
         self.symbols.get(self.form.of(word).as_ref()).copied().unwrap_or(FOREIGN)
     }
 
-    /// The phrases to look for around a word with this symbol.
+    /// The phrases that are this one word, and those to look for around it.
     #[inline]
-    pub fn loose(&self, symbol: u32) -> &[Loose] {
+    pub fn alone(&self, symbol: u32) -> (&[Run], &[Loose]) {
+        if !self.is_alone(symbol) {
+            return (&[], &[]);
+        }
         let symbol = symbol as usize;
-        match (self.starts.get(symbol), self.starts.get(symbol.wrapping_add(1))) {
+        let loose = match (self.starts.get(symbol), self.starts.get(symbol + 1)) {
             (Some(&from), Some(&to)) => self.loose.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
-        }
+        };
+        (self.runs.runs(self.runs.filed(symbol as u32, FOREIGN)), loose)
+    }
+
+    #[inline]
+    fn is_alone(&self, symbol: u32) -> bool {
+        // Without a branch: whether a word is foreign is hard to guess.
+        let known = (symbol as usize).min(self.symbols.len());
+        self.alone.get(known / 64).is_some_and(|bits| bits & (1 << (known % 64)) != 0)
+    }
+
+    pub fn has_loose(&self) -> bool {
+        !self.loose.is_empty()
     }
 
     pub fn phrases(&self) -> &[Compiled] {
@@ -192,7 +237,7 @@ mod tests {
     /// `(phrase, score)` of the runs filed under two words.
     fn runs(index: &Index, first: &str, second: &str) -> Vec<(u32, u8)> {
         let filed = index.runs.filed(index.symbol(first), index.symbol(second));
-        filed.iter().map(|run| (index.phrases()[run.phrase as usize].phrase, run.score)).collect()
+        index.runs.runs(filed).iter().map(|run| (run.phrase, run.score)).collect()
     }
 
     #[test]
@@ -201,7 +246,7 @@ mod tests {
         assert_eq!(runs(&index, "my", "refund"), [(0, 100)]);
         assert_eq!(runs(&index, "my", "never a word"), [(2, 100)]);
         assert_eq!(index.symbol("other"), FOREIGN);
-        assert!(index.loose.is_empty() && index.loose(FOREIGN).is_empty());
+        assert!(index.loose.is_empty() && index.alone(FOREIGN).1.is_empty());
     }
 
     #[test]
@@ -216,7 +261,7 @@ mod tests {
     #[test]
     fn a_phrase_with_more_freedom_is_filed_under_enough_words() {
         let index = index(50, &["a b c d", "x x x y"]);
-        let filed = |phrase: u32, word: &str| index.loose(index.symbol(word)).iter().any(|l| l.phrase == phrase);
+        let filed = |phrase: u32, word: &str| index.alone(index.symbol(word)).1.iter().any(|l| l.phrase == phrase);
         assert_eq!(["a", "b", "c", "d"].iter().filter(|w| filed(0, w)).count(), 3, "any two hit one of three");
         assert!(filed(1, "x"), "which is three words");
         assert!(!filed(0, "x"));

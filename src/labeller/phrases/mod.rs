@@ -1,9 +1,12 @@
 //! The built-in labeller: a topic is found where one of its phrases stands, whole or nearly so.
 //!
-//! A block is normalised ([`text`]) and divided into words ([`mod@words`]); each word becomes the symbol of its stem
-//! ([`stem`], [`cache`]); the symbols lead to the few phrases that could match ([`index`], [`runs`], [`search`]), and only for
-//! those the best span is sought ([`span`]). So the work grows with the block, hardly with the number of phrases.
+//! A block is normalised ([`text`]) and divided into words ([`mod@words`]). Each word that begins as one of a phrase may
+//! ([`begins`]) becomes the symbol of its stem ([`stem`], [`cache`]). The symbols lead to the few phrases that could
+//! match ([`index`], [`runs`], [`search`]), and only for those that have much freedom the best span is sought ([`span`]).
+//! Of each topic the best is kept ([`best`]). So the work grows with the block, hardly with the number of phrases.
 
+mod begins;
+mod best;
 mod cache;
 mod index;
 #[cfg(test)]
@@ -18,8 +21,9 @@ mod words;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use self::best::Best;
 use self::index::Index;
-use self::search::{Hit, Search};
+use self::search::Search;
 use self::source::{Source, sources};
 use self::stem::{Form, Language};
 use self::text::Normal;
@@ -64,7 +68,7 @@ pub struct Phrases {
 struct Desk {
     normal: Normal,
     words: Vec<Word>,
-    hits: Vec<Hit>,
+    best: Best,
     by_word: Option<Search>,
     by_stem: [Option<Box<Search>>; Language::COUNT],
 }
@@ -90,39 +94,41 @@ impl Phrases {
         scope: &TopicSet,
         detections: &mut Vec<Detection>,
     ) {
-        let Desk { normal, words, hits, by_word, by_stem } = desk;
+        let Desk { normal, words, best, by_word, by_stem } = desk;
         normal.read(block.text);
         let text = normal.padded_text();
-        words::split(text.0, words);
-        hits.clear();
+        words::split(text, words);
+        best.begin(self.participants.len());
+        // By the participants' number.
+        let fits = [Participants::All, Participants::Customer, Participants::Agent];
+        let fits = fits.map(|participants| speaks(participants, block.speaker));
         let wanted = |topic: u32| {
             let participants = self.participants.get(topic as usize).copied().unwrap_or_default();
-            scope.contains(topic as usize) && speaks(participants, block.speaker)
+            scope.contains(topic as usize) && fits.get(participants as usize).is_some_and(|&fits| fits)
         };
         if let Some(index) = &self.words {
             let search = by_word.get_or_insert_with(|| Search::new(index));
-            search.run(index, text, words, wanted, hits);
+            search.run(index, text, words, wanted, best);
         }
         if !self.stems.is_empty() {
             let slots = (self.by_language.get(language.index()), by_stem.get_mut(language.index()));
             if let (Some(index), Some(search)) = slots {
                 let index = index.get_or_init(|| Index::compile(&self.stems, Form::Stem(language)));
                 let search = search.get_or_insert_with(|| Box::new(Search::new(index)));
-                search.run(index, text, words, wanted, hits);
+                search.run(index, text, words, wanted, best);
             }
         }
-        // Of a topic the best phrase, and of its phrases the first in the catalogue; a phrase comes only once.
-        hits.sort_unstable_by_key(|hit| (hit.topic, u8::MAX - hit.span.score, hit.phrase));
-        hits.dedup_by_key(|hit| hit.topic);
-        for hit in hits.iter() {
-            let (Some(first), Some(last)) = (words.get(hit.span.first), words.get(hit.span.last)) else { continue };
+        for (topic, hit) in best.found() {
+            let (Some(first), Some(last)) = (words.get(hit.first as usize), words.get(hit.last as usize)) else {
+                continue;
+            };
             let place = normal.place(first.start..last.end);
             detections.push(Detection {
                 transcript: block.transcript,
                 block: block.block,
-                topic: hit.topic,
+                topic,
                 phrase: hit.phrase,
-                score: hit.span.score,
+                score: hit.score,
                 start: place.start as u32,
                 end: place.end as u32,
             });
@@ -168,7 +174,7 @@ impl Default for Desk {
         Desk {
             normal: Normal::default(),
             words: Vec::new(),
-            hits: Vec::new(),
+            best: Best::default(),
             by_word: None,
             by_stem: [const { None }; Language::COUNT],
         }

@@ -1,35 +1,38 @@
 //! Looks for the phrases of one index in one block after another.
 
+use super::best::{Best, Hit};
 use super::cache::Cache;
 use super::index::{Compiled, Index, bit};
-use super::runs::Run;
+use super::runs::{Filed, Run};
 use super::span::{FOREIGN, Finder, Span};
 use super::words::Word;
-
-/// A phrase that matches a block, with its best span.
-#[derive(Debug, Clone, Copy)]
-pub struct Hit {
-    pub topic: u32,
-    pub phrase: u32,
-    pub span: Span,
-}
 
 /// The memory of a search, for one index and one thread.
 pub struct Search {
     cache: Cache,
     /// The block's words as symbols.
     symbols: Vec<u32>,
-    /// One a phrase of the index.
+    /// The places of the words at which phrases may be filed.
+    marked: Vec<Marked>,
+    /// One a phrase of the index, for the loose ones.
     windows: Vec<Window>,
-    /// The phrases whose window is of this block, each once.
+    /// The loose phrases whose window is of this block, each once.
     open: Vec<u32>,
     finder: Finder,
     /// Numbers the blocks, so that nothing must be reset between them.
     block: u64,
 }
 
-/// What is known of a phrase in a block. For a loose one, the words around those that it is filed under, in which its
-/// span must lie: gathered over the block, so that no word is looked at twice for the same phrase.
+/// A word at which phrases may be filed.
+#[derive(Clone, Copy, Default)]
+struct Marked {
+    at: u32,
+    /// Under it and the next.
+    filed: Filed,
+}
+
+/// What is known of a loose phrase in a block: the words around those that it is filed under, in which its span must
+/// lie, gathered over the block, so that no word is looked at twice for the same phrase.
 #[derive(Clone, Copy, Default)]
 struct Window {
     /// The block for which the rest holds.
@@ -44,6 +47,7 @@ impl Search {
         Search {
             cache: Cache::default(),
             symbols: Vec::new(),
+            marked: Vec::new(),
             windows: vec![Window::default(); index.phrases().len()],
             open: Vec::new(),
             finder: Finder::default(),
@@ -51,31 +55,31 @@ impl Search {
         }
     }
 
-    /// Adds to `hits` the phrases that match, of the topics that `wanted` wants: each at most once.
+    /// Offers to `best` the phrases that match, of the topics that `wanted` wants.
     pub fn run(
         &mut self,
         index: &Index,
         (text, padded): (&str, &[u8]),
         words: &[Word],
         wanted: impl Fn(u32) -> bool,
-        hits: &mut Vec<Hit>,
+        best: &mut Best,
     ) {
         self.block += 1;
         let present = self.read(index, (text, padded), words);
-        for at in 0..self.symbols.len() {
-            let symbol = self.symbols[at];
-            if symbol == FOREIGN {
-                continue;
-            }
-            let next = self.symbols.get(at + 1).copied().unwrap_or(FOREIGN);
-            let lone = index.runs.filed(symbol, FOREIGN).iter();
-            let pairs = if next == FOREIGN { &[] } else { index.runs.filed(symbol, next) };
-            for run in lone.chain(pairs) {
-                if wanted(run.topic) {
-                    self.look_at(index, run, at);
+        self.mark(index);
+        for nth in 0..self.marked.len() {
+            let Marked { at, filed } = self.marked[nth];
+            let at = at as usize;
+            let (lone, loose) = index.alone(self.symbols[at]);
+            let pairs = index.runs.runs(filed);
+            for run in lone.iter().chain(pairs) {
+                if wanted(run.topic)
+                    && let Some(hit) = self.look_at(index, run, at)
+                {
+                    best.offer(run.topic, hit);
                 }
             }
-            for loose in index.loose(symbol) {
+            for loose in loose {
                 // Each missing bit is at least one missing word.
                 let may_match = (loose.bits & !present).count_ones() <= loose.may_miss;
                 if may_match && wanted(loose.topic) {
@@ -90,7 +94,7 @@ impl Search {
                 continue;
             };
             if let Some(span) = self.close(index, phrase, compiled, window) {
-                hits.push(Hit { topic: compiled.topic, phrase: compiled.phrase, span });
+                best.offer(compiled.topic, Hit::new(compiled.phrase, span));
             }
         }
     }
@@ -98,35 +102,59 @@ impl Search {
     /// Turns the words into symbols; answers which of them there are, as [`bit`]s.
     fn read(&mut self, index: &Index, (text, padded): (&str, &[u8]), words: &[Word]) -> u64 {
         self.symbols.clear();
-        let mut present = 0;
         for &word in words {
-            let look_up = || text.get(word.start..word.end).map_or(FOREIGN, |word| index.symbol(word));
-            let symbol = self.cache.symbol(padded, word, look_up);
-            self.symbols.push(symbol);
-            if symbol != FOREIGN {
-                present |= bit(symbol);
+            let begin = padded.get(word.start..).and_then(|rest| rest.first_chunk());
+            if begin.is_none_or(|&three| !index.may_know(three)) {
+                self.symbols.push(FOREIGN);
+                continue;
             }
+            let look_up = || text.get(word.start..word.end).map_or(FOREIGN, |word| index.symbol(word));
+            self.symbols.push(self.cache.symbol(padded, word, look_up));
         }
-        present
+        let present = self.symbols.iter().filter(|&&symbol| symbol != FOREIGN);
+        if index.has_loose() { present.fold(0, |present, &symbol| present | bit(symbol)) } else { 0 }
     }
 
-    /// Looks whether the run stands where the pair that it is filed under stands at word `at`.
-    fn look_at(&mut self, index: &Index, run: &Run, at: usize) {
+    /// Marks the words under which, or under which and the next, a phrase may be filed.
+    ///
+    /// Before any of them is looked at: so the processor waits for the memory of all of them at once.
+    fn mark(&mut self, index: &Index) {
+        self.marked.clear();
+        self.marked.resize(self.symbols.len(), Marked::default());
+        let mut marks = 0;
+        let following = || self.symbols.iter().skip(1).chain([&FOREIGN]);
+        for ((at, &symbol), &next) in (0..).zip(&self.symbols).zip(following()) {
+            // Without a branch, which could not be guessed.
+            self.marked[marks].at = at;
+            marks += usize::from(index.may_have(symbol, next) & (symbol != FOREIGN));
+        }
+        self.marked.truncate(marks);
+        for marked in &mut self.marked {
+            let at = marked.at as usize;
+            // With FOREIGN those of one word are filed.
+            if let Some(&[symbol, next]) = self.symbols.get(at..at + 2)
+                && next != FOREIGN
+            {
+                marked.filed = index.runs.filed(symbol, next);
+            }
+        }
+    }
+
+    /// The run, if it stands where the pair that it is filed under stands at word `at`.
+    #[inline]
+    fn look_at(&self, index: &Index, run: &Run, at: usize) -> Option<Hit> {
         let words = index.runs.words(run);
-        let Some(first) = at.checked_sub(run.nth as usize) else { return };
+        let first = at.checked_sub(run.nth as usize)?;
         let last = first + words.len() - 1;
         // Of a run of two words both are there already.
-        if words.len() > 2 && self.symbols.get(first..=last) != Some(words) {
-            return;
+        if words.len() > 2 {
+            let stand = self.symbols.get(first..=last)?;
+            // Word by word: they are few, and mostly the first tells.
+            if !stand.iter().zip(words).all(|(stands, word)| stands == word) {
+                return None;
+            }
         }
-        let Some(window) = self.windows.get_mut(run.phrase as usize) else { return };
-        let span = Span { score: run.score, first, last };
-        if window.block != self.block {
-            *window = Window { block: self.block, from: 0, to: 0, best: Some(span) };
-            self.open.push(run.phrase);
-        } else if window.best.is_none_or(|best| span.rank() < best.rank()) {
-            window.best = Some(span);
-        }
+        Some(Hit::new(run.phrase, Span { score: run.score, first, last }))
     }
 
     /// Notes that the phrase is to be looked for around word `at`.
@@ -155,9 +183,6 @@ impl Search {
     /// The best span up to the window's end. Windows come from left to right, so the earlier wins a draw.
     fn close(&mut self, index: &Index, phrase: u32, compiled: &Compiled, window: Window) -> Option<Span> {
         let from = window.from as usize;
-        if window.from == window.to {
-            return window.best;
-        }
         let block = self.symbols.get(from..window.to as usize)?;
         let at_least = window.best.map_or(compiled.strictness, |best| best.score.saturating_add(1));
         let here = self.finder.best(index.phrase_words(phrase), block, at_least);
@@ -167,5 +192,6 @@ impl Search {
     /// Gives back what one very long block made it take.
     pub fn shrink(&mut self, bytes: usize) {
         self.symbols.shrink_to(bytes / size_of::<u32>());
+        self.marked.shrink_to(bytes / size_of::<Marked>());
     }
 }

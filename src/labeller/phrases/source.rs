@@ -34,8 +34,8 @@ pub fn sources(catalogue: &Catalogue, matching: Match) -> Vec<Source> {
 pub fn words_of(text: &str) -> Vec<Box<str>> {
     let mut normal = Normal::default();
     normal.read(text);
-    let text = normal.text();
+    let text = normal.padded_text();
     let mut found = Vec::new();
     words::split(text, &mut found);
-    found.iter().filter_map(|w| text.get(w.start..w.end)).map(Into::into).collect()
+    found.iter().filter_map(|w| text.0.get(w.start..w.end)).map(Into::into).collect()
 }

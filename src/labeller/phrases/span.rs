@@ -28,13 +28,6 @@ pub struct Span {
     pub last: usize,
 }
 
-impl Span {
-    /// Of two spans of a phrase the better has the lesser rank.
-    pub fn rank(self) -> impl Ord {
-        (u8::MAX - self.score, self.first, self.last)
-    }
-}
-
 /// Finds spans. Holds the memory for it: one number a phrase's word.
 #[derive(Default)]
 pub struct Finder {
