@@ -1,8 +1,8 @@
 //! `relabeld backup`: a copy of the daemon's database, checked on its way and there only when it is whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,7 +49,12 @@ pub fn run(session: &Session, file: &Path, force: bool) -> Result<(), Error> {
             fetch(session, &mut out, &name)?
         }
         Ok(_) if !force => return Err(Error::Usage(format!("{name} exists: choose another name, or add --force"))),
-        _ => save(session, file, &name)?,
+        found => {
+            if found.is_ok() {
+                refuse_if_used(file, &name)?;
+            }
+            save(session, file, &name)?
+        }
     };
     let document = json!({"file": file.display().to_string(), "bytes": came.bytes, "sha256": hex(&came.sha256)});
     match session.out.json {
@@ -66,18 +71,69 @@ fn told(came: &Came, name: &str) -> String {
     format!("{name}: {}, sha256 {}", bytes(came.bytes), hex(&came.sha256))
 }
 
+/// The file, and what is added to its name.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.to_owned().into_os_string();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Never over a database in use, with --force neither: its daemon would go on in a file without a name, and all that it
+/// took in from then on would end with it.
+fn refuse_if_used(file: &Path, name: &str) -> Result<(), Error> {
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    match ["-wal", "-shm"].iter().find(|end| beside(&file, end).symlink_metadata().is_ok()) {
+        Some(end) => Err(Error::Usage(format!(
+            "{name}{end} lies beside it, so {name} is a database in use and no earlier backup: choose another name"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The file beside the backup's place, for this process alone: of two that wrote into one, the first to be done would
+/// give its name to what the second had of it.
+fn open_part(part: &Path, name: &str) -> Result<File, Error> {
+    let failed = |e: &io::Error| write_error(name, e);
+    let busy =
+        || Error::Failed(format!("another backup is being written to {name}: wait for it, or choose another name"));
+    // Whoever removes or renames a file holds its lock and has seen that its name is still its own.
+    let is_ours = |file: &File| -> Result<bool, Error> {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+            // A file system without locks.
+            Err(TryLockError::Error(_)) | Ok(()) => {}
+        }
+        let (ours, there) = (file.metadata().map_err(|e| failed(&e))?, fs::symlink_metadata(part));
+        Ok(there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
+    };
+    // Each turn but the first means that another backup began or ended in between.
+    for _ in 0..10 {
+        match OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(part) {
+            Ok(file) if is_ours(&file)? => return Ok(file),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&e)),
+            _ => {}
+        }
+        // Left by one that was killed; its mode may be another.
+        let left = match fs::symlink_metadata(part) {
+            Ok(about) if about.is_file() => File::options().write(true).open(part).map(Some),
+            Ok(_) => Ok(None),
+            Err(e) => Err(e),
+        };
+        match left {
+            Ok(Some(file)) if !is_ours(&file)? => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(&e)),
+            Ok(_) => fs::remove_file(part).map_err(|e| failed(&e))?,
+        }
+    }
+    Err(busy())
+}
+
 /// Puts it beside its place, and in it once it is whole and on the disk.
 fn save(session: &Session, file: &Path, name: &str) -> Result<Came, Error> {
-    let mut part = file.to_owned().into_os_string();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let part = beside(file, ".part");
     let failed = |e: &io::Error| write_error(name, e);
-    // Left by one that was killed; its mode may be another.
-    match fs::remove_file(&part) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(&e)),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&part).map_err(|e| failed(&e))?;
+    let mut out = open_part(&part, name)?;
     let saved = fetch(session, &mut out, name).and_then(|came| {
         out.sync_all().and_then(|()| fs::rename(&part, file)).map_err(|e| failed(&e))?;
         Ok(came)
@@ -117,17 +173,22 @@ fn fetch(session: &Session, out: &mut dyn Write, name: &str) -> Result<Came, Err
 }
 
 fn copy(download: &mut Download, out: &mut dyn Write, name: &str, bar: &ProgressBar) -> Result<Came, Error> {
+    // To the reader of a list that is an end like another; of a backup there is only a part, or none.
+    let failed = |e: &io::Error| match write_error(name, e) {
+        Error::Closed => Error::Failed(format!("{name} was closed before the backup was whole")),
+        other => other,
+    };
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut bytes = 0;
     loop {
         let n = download.read(&mut buffer)?;
         if n == 0 {
-            out.flush().map_err(|e| write_error(name, &e))?;
+            out.flush().map_err(|e| failed(&e))?;
             return Ok(Came { bytes, sha256: hash.finalize().into() });
         }
         hash.update(&buffer[..n]);
-        out.write_all(&buffer[..n]).map_err(|e| write_error(name, &e))?;
+        out.write_all(&buffer[..n]).map_err(|e| failed(&e))?;
         bytes += n as u64;
         bar.set_position(bytes);
     }

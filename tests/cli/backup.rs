@@ -101,6 +101,33 @@ fn a_backup_is_there_when_it_is_whole() {
     run(relabeld().args(["backup", "b", "--data-dir"]).arg(scratch.path())).exits(4).warns(&["`relabeld serve`"]);
 }
 
+#[test]
+fn a_backup_never_takes_the_place_of_a_database_in_use() {
+    let daemon = labelled();
+    let (live, scratch) = (daemon.dir().join("relabeld.db"), tempfile::tempdir().unwrap());
+    let link = scratch.path().join("link");
+    std::os::unix::fs::symlink(&live, &link).unwrap();
+    let before = fs::metadata(&live).unwrap().ino();
+    for file in [&live, &link] {
+        backup(&daemon, &["--force"], file).exits(2).without_data().warns(&["a database in use", "another name"]);
+    }
+    assert_eq!(fs::metadata(&live).unwrap().ino(), before);
+    assert!(!daemon.dir().join("relabeld.db.part").exists());
+}
+
+#[test]
+fn whoever_closes_the_output_has_no_backup() {
+    let daemon = labelled();
+    let mut child =
+        asking(&daemon).args(["backup", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It is more than a pipe holds.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("closed before the backup was whole"), "{told}");
+}
+
 /// Answers one request with `answer`, as a relabeld would that is in trouble, or somebody in between.
 fn answering(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -142,6 +169,34 @@ fn what_does_not_come_whole_is_no_backup() {
         assert_eq!(fs::read_to_string(&file).unwrap(), "the one of yesterday");
         assert!(!scratch.path().join("b.db.part").exists());
     }
+}
+
+#[test]
+fn two_backups_do_not_write_one_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (token, file, part) = (scratch.path().join("token"), scratch.path().join("b.db"), "b.db.part");
+    fs::write(&token, "t").unwrap();
+    let asking = |url: &str| {
+        let mut command = relabeld();
+        command.args(["backup", "--url", url, "--token-file"]).arg(&token).arg(&file);
+        command
+    };
+    let digest = relabeld::wire::digest::repr_digest(&Sha256::digest(b"abcdef").into());
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nRepr-Digest: {digest}\r\nConnection: close\r\n\r\n");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = asking(&format!("http://{}", listener.local_addr().unwrap())).stdout(Stdio::null()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(format!("{head}abc").as_bytes()).unwrap();
+    await_some("its first bytes", || fs::read(scratch.path().join(part)).ok().filter(|half| half == b"abc"));
+
+    let second = answering(format!("{head}abcdef").into_bytes());
+    run(&mut asking(&second)).exits(1).without_data().warns(&["another backup", "wait for it"]);
+    assert!(!file.exists());
+    stream.write_all(b"def").unwrap();
+    let first = first.wait_with_output().unwrap();
+    assert!(first.status.success());
+    assert_eq!(fs::read(&file).unwrap(), b"abcdef");
+    assert!(!scratch.path().join(part).exists());
 }
 
 #[test]
