@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -56,6 +56,8 @@ pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
         .create(true)
         .truncate(false)
         .mode(PRIVATE)
+        // Root restores into a directory of somebody else, who might have put a link to any file here.
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
         .map_err(failed)?;
     match file.try_lock() {
@@ -66,6 +68,12 @@ pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     Ok(Lock { _file: file })
+}
+
+/// Whether a daemon uses the data directory now. Whoever starts at this very moment may be told that another does.
+pub fn is_locked(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The pid is written before the file is cut to length, so that a reader never finds the file empty.
@@ -223,6 +231,17 @@ mod tests {
         fs::write(dir.join("lock"), "123456789012\n").unwrap();
         let _again = lock(&dir).expect("free again, whatever a dead daemon left in the file");
         assert_eq!(fs::read_to_string(dir.join("lock")).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn the_lock_writes_into_no_file_that_a_link_leads_to() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, theirs) = (root.path().join("data"), root.path().join("theirs"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(&theirs, "precious").unwrap();
+        std::os::unix::fs::symlink(&theirs, dir.join("lock")).unwrap();
+        assert!(lock(&dir).unwrap_err().to_string().contains("lock"));
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -33,13 +33,15 @@ pub fn restore(flags: Partial, config: Option<PathBuf>, from: &Path, telling: Te
     refuse_if_used(&dir)?;
     let mut backup = Backup::open(from)?;
     let lock = os::lock(&dir).context("a backup is restored while no daemon runs")?;
+    // At once: it stays also where this comes to nothing, and would keep the daemon from its start.
+    give_to_owner(&dir.join("lock"), &dir)?;
     refuse_if_used(&dir)?;
     let scratch = Scratch::new(&dir)?;
     backup.copy_to(&scratch.0)?;
     let restored = settle(&scratch.0).with_context(|| format!("{} cannot be restored", backup.name))?;
+    give_to_owner(&scratch.0.join(FILE), &dir)?;
     give_name(&scratch.0, &dir)?;
     drop(scratch);
-    give_to_owner(&dir)?;
     drop(lock);
     tell(&restored, &dir, telling)
 }
@@ -80,7 +82,15 @@ impl Backup {
                 if about.is_dir() {
                     bail!("{name} is a directory: name the file that `relabeld backup` wrote");
                 }
-                let mut log = from.to_owned().into_os_string();
+                // Where a link leads: what belongs to a database lies beside it.
+                let real = fs::canonicalize(from).unwrap_or_else(|_| from.to_owned());
+                if real.file_name() == Some(FILE.as_ref()) && real.parent().is_some_and(os::is_locked) {
+                    bail!(
+                        "{name} is the database of a daemon that runs, and changes while it is read: take a backup with \
+                         `relabeld backup`, or stop the daemon first"
+                    );
+                }
+                let mut log = real.into_os_string();
                 log.push("-wal");
                 if fs::metadata(&log).is_ok_and(|about| about.len() > 0) {
                     bail!(
@@ -187,18 +197,15 @@ fn give_name(scratch: &Path, dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot put the database in its place, {}", to.display()))
 }
 
-/// What root restores belongs to the user whose directory it is: that one runs the daemon.
-fn give_to_owner(dir: &Path) -> anyhow::Result<()> {
-    let owner = fs::metadata(dir)?;
-    for path in [dir.join(FILE), dir.join("lock")] {
-        let about = fs::metadata(&path)?;
-        if about.uid() != owner.uid() {
-            chown(&path, Some(owner.uid()), Some(owner.gid())).with_context(|| {
-                format!("{} is restored, and belongs to another user than its directory", path.display())
-            })?;
-        }
+/// What root makes belongs to the user whose directory it is: that one runs the daemon. Before it has its name, so that
+/// a kill leaves nothing that the daemon could not use; and never what a link of that user leads to.
+fn give_to_owner(path: &Path, dir: &Path) -> anyhow::Result<()> {
+    let (about, owner) = (fs::symlink_metadata(path)?, fs::metadata(dir)?);
+    if about.uid() != 0 || owner.uid() == 0 {
+        return Ok(());
     }
-    Ok(())
+    lchown(path, Some(owner.uid()), Some(owner.gid()))
+        .with_context(|| format!("cannot give {} to the user whose directory it is in", path.display()))
 }
 
 fn tell(restored: &Restored, dir: &Path, telling: Telling) -> anyhow::Result<()> {

@@ -37,6 +37,9 @@ impl Header {
             return unusable("it is a SQLite database of another program".into());
         }
         let version = number(60);
+        if version < 1 {
+            return unusable("it has no schema: it was never finished".into());
+        }
         if version > i64::from(VERSION) {
             return unusable(format!(
                 "it has schema {version}, made by a newer relabeld; this one knows up to {VERSION}: restore it with the newer one"
@@ -89,7 +92,8 @@ impl Store {
                     paused.push(job);
                 }
             }
-            let last = tx.last_given_change() + LEAP;
+            let last = tx.last_given_change().checked_add(LEAP);
+            let last = last.ok_or_else(|| Error::Damaged("daemon.last_change".into()))?;
             tx.execute("UPDATE daemon SET last_change = ?1, pruned_change = ?1", params![last])?;
             paused.sort_unstable();
             Ok(paused)
@@ -121,6 +125,7 @@ mod tests {
         assert!(with(0, b'X').contains("not a SQLite database"));
         assert!(with(68, 0).contains("another program"));
         assert!(with(60, 1).contains("newer relabeld"));
+        assert!(with(63, 0).contains("no schema"));
         assert!(told(Header::read(&file[..99]).unwrap_err()).contains("cut off"));
         assert!(told(Header::read(&file[..7]).unwrap_err()).contains("not a SQLite database"));
         assert!(told(Header::read(b"").unwrap_err()).contains("empty"));

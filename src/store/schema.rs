@@ -49,6 +49,9 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
             path.display()
         )));
     }
+    if !fresh && version < 1 {
+        return Err(Error::Unusable(format!("{} has no schema {version}: it is damaged", path.display())));
+    }
     if fresh {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrong)?;
     }
@@ -142,6 +145,19 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
         let Err(Error::Unusable(text)) = open(&path) else { panic!("opened") };
         assert!(text.contains("newer relabeld"), "{text}");
+    }
+
+    #[test]
+    fn a_schema_that_never_was_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        for version in [0, -1] {
+            open(&path).unwrap();
+            Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+            let Err(Error::Unusable(text)) = open(&path) else { panic!("opened") };
+            assert!(text.contains("damaged"), "{text}");
+            Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION).unwrap();
+        }
     }
 
     #[test]

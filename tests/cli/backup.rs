@@ -260,6 +260,8 @@ fn a_backup_may_come_gzipped_and_by_stdin() {
         let (said, dir) = into(name, &bytes[..bytes.len() / 2]);
         said.exits(1).without_data().warns(&["stdin"]);
         assert_eq!(names(&dir), [""; 0], "{name}");
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        assert_eq!(owner(&dir.join("lock")), owner(&dir), "{name}: the daemon could not start");
     }
 }
 
@@ -285,6 +287,9 @@ fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
     torn[middle..middle + 4096].fill(0xa5);
     let in_use = put("in-use", &bytes);
     put("in-use-wal", b"more of it");
+    let link = scratch.path().join("link");
+    std::os::unix::fs::symlink(&in_use, &link).unwrap();
+    let running = labelled();
     let dir = scratch.path().join("data");
     for (file, word) in [
         (scratch.path().join("none"), "No such file"),
@@ -298,7 +303,11 @@ fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
         (changed("faulty", "UPDATE job SET labels_added = 7 WHERE id = 1"), "1 fault(s) in it:\njob 1"),
         (changed("orphan", "PRAGMA foreign_keys = 0; DELETE FROM revision WHERE no = 1"), "cannot be restored"),
         (put("torn", &torn), "cannot be restored"),
+        (changed("unfinished", "PRAGMA user_version = 0"), "no schema"),
+        (changed("spent", "UPDATE daemon SET last_change = 9223372036854775000"), "daemon.last_change"),
         (in_use, "a database in use"),
+        (link, "a database in use"),
+        (running.dir().join("relabeld.db"), "the database of a daemon that runs"),
     ] {
         restore(&file, &dir).exits(1).without_data().warns(&["relabeld: ", word]);
         assert_eq!(names(&dir), [""; 0], "{}", file.display());
