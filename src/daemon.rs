@@ -221,6 +221,7 @@ fn open_doors(config: &Config, passed: Vec<Passed>) -> anyhow::Result<(Vec<Liste
             }
             // Its file is systemd's: it is neither replaced nor removed here.
             Passed::Unix(socket) => {
+                refuse_if_open_to_all(&socket)?;
                 info!("systemd listens on {:?}; the setting `socket` is not used", socket.local_addr()?);
                 over_unix = true;
                 Listener::Unix(socket)
@@ -248,6 +249,25 @@ fn open_doors(config: &Config, passed: Vec<Passed>) -> anyhow::Result<(Vec<Liste
         listeners.push(Listener::Unix(listen_unix(socket)?));
     }
     Ok((listeners, address))
+}
+
+/// Who may open it may do all, so it is not for everybody on this machine: systemd's own default mode is 666.
+fn refuse_if_open_to_all(socket: &UnixListener) -> anyhow::Result<()> {
+    let address = socket.local_addr()?;
+    let Some(path) = address.as_pathname() else {
+        bail!(
+            "systemd listens on {address:?}, which everybody may open: ListenStream= of the socket unit must be a path"
+        );
+    };
+    // One that cannot be seen from here (another root, a name that is gone) is as its unit says.
+    match std::fs::metadata(path) {
+        Ok(about) if about.permissions().mode() & 0o002 != 0 => bail!(
+            "everybody may open {} (mode {:03o}), and who may open it may do all: set SocketMode=0660 in the socket unit",
+            path.display(),
+            about.permissions().mode() & 0o777
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -85,6 +86,13 @@ fn what_cannot_serve_is_refused_with_what_to_do() {
     assert_refused(datagrams.into(), &[], &["systemd", "ListenStream=", "Accept=no"]);
     let one_caller = UnixStream::pair().unwrap().0;
     assert_refused(one_caller.into(), &[], &["systemd", "Accept=no"]);
+    let path = scratch.path().join("s");
+    let for_all = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    assert_refused(for_all.into(), &[], &["everybody may open", "666", "SocketMode=0660"]);
+    let name = format!("relabeld-{}", std::process::id());
+    let without_mode = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    assert_refused(without_mode.into(), &[], &["everybody may open", "must be a path"]);
     let file = fs::File::open(BINARY).unwrap();
     assert_refused(file.into(), &[], &["the sockets of systemd"]);
 }
