@@ -30,7 +30,7 @@ function asked() {
     }
   });
   const view = name === "jobs" && parts[0] ? "job" : name || "jobs";
-  return { name: VIEWS[view] ? view : "jobs", parts: parts.filter(Boolean), query: new URLSearchParams(query) };
+  return { name: Object.hasOwn(VIEWS, view) ? view : "jobs", parts: parts.filter(Boolean), query: new URLSearchParams(query) };
 }
 
 function open(first) {
