@@ -231,7 +231,7 @@ pub fn send_file(
     let mut left = body.take(bytes);
     let mut buffer = vec![0; 1 << 16];
     loop {
-        match left.read(&mut buffer).inspect_err(|error| log::error!("a backup broke off: {error}"))? {
+        match left.read(&mut buffer).inspect_err(|error| log::error!("a download broke off: {error}"))? {
             0 => return to.flush(),
             n => to.write_all(&buffer[..n])?,
         }

@@ -52,8 +52,9 @@ fn daemon(context: &Context, families: &mut Families) {
         one(process.resident_bytes),
     );
     families.gauges("process_open_fds", "File descriptors that the daemon has open.", one(process.open_files));
-    let most = os::process::open_files_limit() as f64;
-    families.gauge("process_max_fds", "File descriptors that the daemon may have open.", most);
+    let most = os::process::open_files_limit();
+    let most = (most < usize::MAX).then_some((Vec::new(), most as f64));
+    families.gauges("process_max_fds", "File descriptors that the daemon may have open; none where any number.", most);
     families.gauge("workers", "Threads that analyse bulk jobs.", context.engine.workers() as f64);
     let held = f64::from(u8::from(context.engine.held()));
     families.gauge("held", "1 while nothing is claimed because the disk is full, or nearly.", held);

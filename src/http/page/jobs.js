@@ -1,7 +1,7 @@
 // The daemon's health and the jobs, as they go.
 
 import { progress, throughput } from "./chart.js";
-import { bytes, count, duration, fill, h, link, number, rate, since, words } from "./dom.js";
+import { announce, bytes, count, duration, fill, h, link, number, rate, since, words } from "./dom.js";
 import { get, jobPath, maySteer } from "./net.js";
 import { ended, paceOfAll, seen, tally, watch } from "./watch.js";
 
@@ -94,7 +94,7 @@ export function show({ root, signal }) {
     h("p", { class: "muted" }, "First items are ", link("item", "imported"), " and ", link("catalogue", "rules"),
       " applied; then a job reads the items by the rules. Here, or with ", h("code", {}, "relabeld publish --watch"), "."));
   const older = h("button", { type: "button", class: "quiet", hidden: true }, "Older jobs");
-  const state = h("select", { id: "state", onchange: () => again() },
+  const state = h("select", { id: "state", onchange: () => again().catch(missed) },
     h("option", { value: "" }, "in any state"),
     Object.keys(TONES).map((word) => h("option", { value: word }, words(word))));
   root.append(
@@ -118,18 +118,21 @@ export function show({ root, signal }) {
     none.hidden = page.jobs.length > 0 || state.value !== "";
     older.hidden = !(cursor === undefined ? page.next_cursor : cursor);
   };
+  // The banner says that the daemon is away; this, what was not done meanwhile.
+  const missed = (error) => signal.aborted || announce(error.message);
   const again = async () => {
     [tail, cursor, filtered] = [[], undefined, null];
     if (state.value) filtered = await get(`/api/v1/jobs?limit=50&state=${state.value}`, signal);
     draw();
   };
-  older.onclick = async () => {
+  const further = async () => {
     const page = state.value ? filtered : seen.jobs;
     const more = await get(`/api/v1/jobs?limit=50&cursor=${cursor ?? page.next_cursor}${state.value && `&state=${state.value}`}`, signal);
     tail.push(...more.jobs);
     cursor = more.next_cursor;
     draw();
   };
+  older.onclick = () => further().catch(missed);
   let turns = 0;
   watch(signal, () => {
     turns += 1;
