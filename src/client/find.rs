@@ -75,7 +75,9 @@ fn find_in(
     // A daemon that was killed leaves its address behind; that must not hide one that runs.
     let live = if found.len() > 1 { found.iter().position(|(_, address)| alive(*address)) } else { None };
     if found.is_empty() {
-        if place.data_dir.is_none() && is_open(Path::new(SYSTEM_SOCKET)) {
+        // It asks for no token: who names one may mean to do less than all.
+        let anywhere = place.data_dir.is_none() && place.token_file.is_none();
+        if anywhere && is_open(Path::new(SYSTEM_SOCKET)) {
             let route = Route::Socket(PathBuf::from(SYSTEM_SOCKET));
             return Ok(Found { route, token: None, whence: format!("unix:{SYSTEM_SOCKET}") });
         }
@@ -237,14 +239,14 @@ mod tests {
 
     #[test]
     fn the_socket_of_the_service_is_for_who_may_not_read_its_directory() {
-        let nowhere = |dir: Option<PathBuf>| {
-            let place = Place { data_dir: dir, ..Place::default() };
-            find_in(&place, NO_ENV, |_| true, |socket| socket == Path::new(SYSTEM_SOCKET))
-        };
+        let find = |place: Place| find_in(&place, NO_ENV, |_| true, |socket| socket == Path::new(SYSTEM_SOCKET));
+        let nowhere = |dir: Option<PathBuf>| find(Place { data_dir: dir, ..Place::default() });
         let found = nowhere(None).unwrap();
         assert_eq!((found.route, found.token), (Route::Socket(SYSTEM_SOCKET.into()), None));
         let named = tempfile::tempdir().unwrap();
         assert_eq!(nowhere(Some(named.path().to_owned())).unwrap_err().exit_code(), 4, "another daemon was meant");
+        let less = Place { token_file: Some(named.path().join("token.read")), ..Place::default() };
+        assert_eq!(find(less).unwrap_err().exit_code(), 4, "the socket would let them do all");
     }
 
     #[test]

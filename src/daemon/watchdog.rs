@@ -20,6 +20,8 @@ use crate::wire::grouped;
 
 /// The status line need not be younger, nor systemd be told more often.
 const SELDOM: Duration = Duration::from_secs(10);
+/// Nor would any interval that is meant need more.
+const OFTEN: Duration = Duration::from_millis(25);
 
 pub struct Watchdog {
     thread: JoinHandle<()>,
@@ -31,7 +33,7 @@ impl Watchdog {
     pub fn start(store: &Arc<Store>, pulse: Pulse) -> std::io::Result<Option<Watchdog>> {
         let Some(interval) = systemd::watchdog() else { return Ok(None) };
         // Half of it would do; so one answer may come late.
-        let pause = (interval / 4).min(SELDOM);
+        let pause = (interval / 4).clamp(OFTEN, SELDOM);
         let (stop, stopped) = bounded(0);
         let store = Arc::clone(store);
         let watching = move || watch_until_stopped(&store, &pulse, pause, &stopped);

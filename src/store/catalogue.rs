@@ -22,6 +22,19 @@ pub struct StoredRevision {
     pub catalogue: Catalogue,
 }
 
+impl StoredRevision {
+    /// A conflict where another one was meant.
+    pub fn must_be(&self, wanted: Option<Revision>) -> Result<()> {
+        match wanted.filter(|&wanted| wanted != self.revision) {
+            None => Ok(()),
+            Some(wanted) => Err(Error::Conflict(format!(
+                "the catalogue is at revision {}, not {wanted}: look at what changed and apply again",
+                self.revision
+            ))),
+        }
+    }
+}
+
 /// What applying a catalogue came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppliedCatalogue {
@@ -125,12 +138,7 @@ impl Store {
         let labeller = labeller.to_owned();
         self.write(move |tx| {
             let current = revision_by_no(tx, tx.current_revision()?)?;
-            if let Some(wanted) = if_match.filter(|&wanted| wanted != current.revision) {
-                return Err(Error::Conflict(format!(
-                    "the catalogue is at revision {}, not {wanted}: look at what changed and apply again",
-                    current.revision
-                )));
-            }
+            current.must_be(if_match)?;
             let difference = catalogue::difference(&current.catalogue, &catalogue);
             if catalogue == current.catalogue && labeller == current.labeller {
                 return Ok(AppliedCatalogue { revision: current.revision, new: false, difference });

@@ -149,6 +149,8 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
         would,
         json!({"revision": 2, "new": true, "added": ["new"], "changed": ["refund"], "removed": ["late"]})
     );
+    let stale = daemon.ask("PUT", dry).header("If-Match", "\"7\"").json(&other).send();
+    stale.expect_problem(409, "conflict", &["revision 1, not 7"]);
     let same = put(&daemon, dry, &rules()).expect(200);
     assert_eq!(same, json!({"revision": 1, "new": false, "added": [], "changed": [], "removed": []}));
     other["topics"][0]["strictness"] = json!(0);

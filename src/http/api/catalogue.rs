@@ -7,6 +7,7 @@ use crate::catalogue::{difference, parse, to_json};
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
+use crate::label::Revision;
 use crate::labeller::analyse_guarded;
 use crate::labeller::phrases::{VERSION, has_words};
 use crate::model::{Catalogue, TopicSet};
@@ -36,7 +37,7 @@ pub fn apply(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let if_match = asked.if_match.as_deref().map(revision_of).transpose()?.flatten();
     let catalogue = parse_or_faults(&asked.bytes(LARGE)?)?;
     if dry_run {
-        return would_apply(context, &catalogue);
+        return would_apply(context, &catalogue, if_match);
     }
     context.may_write()?;
     let applied = context.store.apply_catalogue(catalogue, VERSION, allow_remove, if_match, asked.now)?;
@@ -49,8 +50,9 @@ pub fn apply(context: &Context, asked: &mut Asked<'_>) -> Handled {
 }
 
 /// What applying it would change now, whatever it would have to be allowed.
-fn would_apply(context: &Context, catalogue: &Catalogue) -> Handled {
+fn would_apply(context: &Context, catalogue: &Catalogue, if_match: Option<Revision>) -> Handled {
     let current = context.store.revision(None)?;
+    current.must_be(if_match)?;
     let difference = difference(&current.catalogue, catalogue);
     let new = *catalogue != current.catalogue || current.labeller != VERSION;
     let body = json!({
