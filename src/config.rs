@@ -84,7 +84,7 @@ keys! {
     max_attempts: u32, "N", "Tries of an item before it counts as failed [default: 3]";
     max_item_seconds: u32, "N", "An item in analysis for longer ends the daemon, whose next start runs it alone [default: 300]";
     retention_days: u32, "DAYS", "How long an ended job keeps its items and history [default: 90]";
-    min_free_bytes: u64, "BYTES", "With less free disk, imports and jobs wait [default: 268435456]";
+    min_free_bytes: u64, "BYTES", "With less free disk, imports, publishes and backups are refused, and the queue waits [default: 268435456]";
     log: String, "FILTER", "error, warn, info, debug, trace, also by module [default: info]";
 }
 

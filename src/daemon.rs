@@ -74,6 +74,8 @@ impl Daemon {
 
     /// What systemd passed takes the place of the settings `listen` and `socket`, each for its kind.
     fn start_on(config: Config, passed: Vec<Passed>) -> anyhow::Result<Daemon> {
+        // Before anything is made.
+        refuse_to_be_reached(&config, &passed)?;
         let lock = os::lock(&config.data_dir)?;
         // Before the database is touched: a port in use must not cost a recovery.
         let (listeners, address) = open_doors(&config, passed)?;
@@ -203,18 +205,32 @@ fn report_recovery(engine: &Engine) {
     }
 }
 
+/// An error where others than this machine could call, unless the settings say by which name.
+fn refuse_to_be_reached(config: &Config, passed: &[Passed]) -> anyhow::Result<()> {
+    let refused = |addr| listening_refused(addr, &config.hosts, config.public_url.as_deref());
+    let mut by_systemd = false;
+    for socket in passed {
+        if let Passed::Tcp(tcp) = socket {
+            by_systemd = true;
+            if let Some(refused) = refused(tcp.local_addr()?) {
+                bail!("{refused} (the port is systemd's: ListenStream= of the socket unit)");
+            }
+        }
+    }
+    match refused(config.listen).filter(|_| !by_systemd) {
+        Some(refused) => bail!(refused),
+        None => Ok(()),
+    }
+}
+
 /// Where callers come in, and the address of the first TCP door: that of systemd, where it passed one.
 fn open_doors(config: &Config, passed: Vec<Passed>) -> anyhow::Result<(Vec<Listener>, SocketAddr)> {
-    let refused = |addr| listening_refused(addr, &config.hosts, config.public_url.as_deref());
     let (mut address, mut over_unix) = (None, false);
     let mut listeners = Vec::with_capacity(passed.len() + 2);
     for socket in passed {
         listeners.push(match socket {
             Passed::Tcp(tcp) => {
                 let local = tcp.local_addr()?;
-                if let Some(refused) = refused(local) {
-                    bail!("{refused} (the port is systemd's: ListenStream= of the socket unit)");
-                }
                 info!("systemd listens on {local}; the setting `listen` is not used");
                 address.get_or_insert(local);
                 Listener::Tcp(tcp)
@@ -231,9 +247,6 @@ fn open_doors(config: &Config, passed: Vec<Passed>) -> anyhow::Result<(Vec<Liste
     let address = match address {
         Some(address) => address,
         None => {
-            if let Some(refused) = refused(config.listen) {
-                bail!(refused);
-            }
             let tcp = TcpListener::bind(config.listen).with_context(|| {
                 format!(
                     "cannot listen on {} (choose another with --listen ADDR:PORT; port 0 is any free one)",

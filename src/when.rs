@@ -18,6 +18,9 @@ const LATEST: Millis = 253_402_300_799_999;
 /// From here on (and as far below zero) a bare number is milliseconds: as seconds it would be the year 5138.
 const FIRST_IN_MILLIS: i64 = 100_000_000_000;
 
+/// Of somebody who types a number: smaller ones (1970 to 1973) are spans or dates of which something was forgotten.
+const FIRST_LIKELY: i64 = 100_000_000;
+
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 static DATE_TIMES: temporal::DateTimeParser = temporal::DateTimeParser::new();
@@ -86,6 +89,9 @@ fn read(text: &str, now: Option<Millis>) -> Result<Millis, &'static str> {
             // As seconds it would be half an hour after 1970 began, and everything since.
             Ok(1900..=2999) if now.is_some() => {
                 Err("a year rather than epoch seconds: write its first day, such as 2026-01-01")
+            }
+            Ok(1..FIRST_LIKELY) if now.is_some() => {
+                Err("too small for epoch seconds that anybody means: 30 days back are 30d, a date is 2026-11-01")
             }
             Ok(whole) => from_whole(whole),
             Err(_) => text.parse().map_or(Err("not a number"), from_fraction),
@@ -228,6 +234,8 @@ mod tests {
             ("99999999999999999999y", "not a time"),
             ("-30d", "with a sign"),
             ("2026", "a year rather than epoch seconds"),
+            ("30", "30 days back are 30d"),
+            ("20261101", "a date is 2026-11-01"),
             ("1.2.3", "not a time"),
             ("\u{661}d", "not a time"),
         ] {

@@ -91,7 +91,7 @@ Examples:
         #[arg(long, value_name = "REVISION", value_parser = whole::<u64>)]
         if_match: Option<u64>,
         /// Only check it and say what it would change
-        #[arg(long, conflicts_with_all = ["allow_remove", "if_match"])]
+        #[arg(long, conflicts_with = "if_match")]
         dry_run: bool,
     },
     /// Print the catalogue as JSON, to be edited and applied
@@ -120,13 +120,13 @@ pub enum Relabel {
         #[arg(long)]
         watch: bool,
     },
-    /// Relabel one note, at its latest version
+    /// Relabel one note, at the version that is stored
     #[command(after_help = "Example:\n  relabeld relabel note n-9 --version 3 --watch")]
     Note {
         /// Its id, as it was imported
         #[arg(value_parser = Text::new())]
         id: String,
-        /// The version that is meant; refused unless it is the latest
+        /// The version that is meant; refused unless it is the one that is stored
         #[arg(long, value_name = "N", value_parser = whole::<i64>)]
         version: i64,
         /// Wait until it is done, and show the result
@@ -226,7 +226,7 @@ pub struct Which {
     /// Only items in one of these states: pending, running, done, failed, quarantined, cancelled
     #[arg(long, value_name = "STATE,…")]
     pub state: Option<String>,
-    /// Only items with one of these outcomes
+    /// Only items with one of these outcomes: changed, unchanged, program_has_no_topics, skipped_current, superseded, stale_version, gone, newer_change
     #[arg(long, value_name = "OUTCOME,…")]
     pub outcome: Option<String>,
     /// Only items that failed for one of these: no_topics_detected, error, crashed

@@ -149,7 +149,9 @@ Examples:
     #[command(after_help = "Example:\n  relabeld mark conversation fs-1 t1 0 refund is-not")]
     Mark(MarkArgs),
     /// Erase an item for good: text, labels, marks, history
-    #[command(after_help = "Example:\n  relabeld erase conversation fs-1 --yes")]
+    #[command(
+        after_help = "Jobs keep its key alone. An import of a file that still has it brings it in again.\n\nExample:\n  relabeld erase conversation fs-1 --yes"
+    )]
     Erase {
         #[command(flatten)]
         item: Item,

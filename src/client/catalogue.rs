@@ -25,10 +25,17 @@ pub fn apply(session: &Session, file: &Path, allow_remove: bool, if_match: Optio
     let query = [("allow_remove", if allow_remove { "true" } else { "" })];
     let applied = session.daemon.call_with(Method::PUT, CATALOGUE, &query, &headers, Payload::Json(&catalogue))?;
     session.out.answer(&applied, || summary(&applied.value))?;
+    about_programs(session, &catalogue);
     if rows(&applied.value, "/added").len() + rows(&applied.value, "/changed").len() > 0 {
         session
             .out
             .note("stored labels are as they were; `relabeld publish --stale-only --from 1970-01-01` relabels what the change concerns, however old");
+    }
+    if !rows(&applied.value, "/removed").is_empty() {
+        session.out.note(
+            "labels of removed topics stay; `relabeld publish --stale-only --from 1970-01-01 --keep-when-empty false` takes them away, \
+             where their program still has topics",
+        );
     }
     Ok(())
 }
@@ -38,11 +45,41 @@ pub fn would_apply(session: &Session, file: &Path) -> Result<(), Error> {
     let (catalogue, query) = (read(file)?, [("dry_run", "true")]);
     let would = session.daemon.call_with(Method::PUT, CATALOGUE, &query, &[], Payload::Json(&catalogue))?;
     session.out.answer(&would, || summary(&would.value))?;
+    about_programs(session, &catalogue);
     session.out.note("a dry run: nothing was applied");
     if !rows(&would.value, "/removed").is_empty() {
-        session.out.note("what it leaves out is removed with --allow-remove alone");
+        session.out.note("to apply it with what it removes, add --allow-remove");
     }
     Ok(())
+}
+
+/// Says so when a topic belongs to a program that no item belongs to: most often its name is mistyped, and nothing would
+/// ever be found. That this cannot be asked is no reason to fail.
+fn about_programs(session: &Session, catalogue: &Value) {
+    if !session.out.hints() {
+        return;
+    }
+    let Ok(counts) = session.daemon.get("/api/v1/topics", &[]) else { return };
+    let programs = rows(&counts.value, "/programs");
+    let with_items: Vec<&str> = programs
+        .iter()
+        .filter(|program| count(program, "/items") > 0)
+        .filter_map(|program| program["id"].as_str())
+        .collect();
+    if with_items.is_empty() {
+        return;
+    }
+    for topic in rows(catalogue, "/topics") {
+        let named = rows(topic, "/programs").iter().filter_map(Value::as_str);
+        for program in named.filter(|program| !with_items.contains(program)) {
+            session.out.hint(&format!(
+                "topic {}: no stored item belongs to program {}; there are {}",
+                cell(topic, "/id"),
+                clean(program),
+                clean(&with_items.join(", "))
+            ));
+        }
+    }
 }
 
 fn read(file: &Path) -> Result<Value, Error> {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Session;
 use super::view::{count, rows, text};
 use super::watch::{ended, errors};
+use crate::wire::grouped;
 
 /// Says what can be done with a job as it stands.
 pub fn about(session: &Session, job: &Value) {
@@ -32,6 +33,13 @@ fn of(job: &Value) -> Vec<String> {
     }
     if dry(job) && state.starts_with("completed") && text(job, "/applied_by").is_empty() && has_items(job) {
         hints.push(format!("`relabeld apply {id}` does in earnest what this dry run would do"));
+    }
+    let without = count(job, "/reasons/no_topics_detected");
+    if without > 0 {
+        let n = grouped(without);
+        hints.push(format!(
+            "no_topics_detected: nothing was found on {n} of them; that is no error, and they keep what they have"
+        ));
     }
     if count(job, "/outcomes/newer_change") > 0 {
         hints.push(format!("`relabeld items {id}` names the items that were left, for they have changed since"));

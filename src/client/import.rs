@@ -99,6 +99,11 @@ pub fn run(session: &Session, files: &[PathBuf], strict: bool) -> Result<(), Err
             "{} bad lines, so nothing of that file was imported (--strict). Mend them and import it again",
             grouped(bad)
         ))),
+        bad if bad == sum.lines => Err(Error::Failed(
+            "every line is bad, so nothing was imported; a file that is one JSON document over several lines becomes one \
+             object a line by `jq -c .`, or by `jq -c '.[]'` where it is an array"
+                .to_owned(),
+        )),
         bad => Err(Error::Failed(format!(
             "{} of {} lines are bad; the others are stored. Mend those lines and import the file again: repeating is safe",
             grouped(bad),

@@ -131,6 +131,9 @@ impl Problem {
                 "add --allow-remove if that is meant"
             }
             ("stale_version", _) => "`relabeld item note ID` shows the version that is stored",
+            ("history_pruned", _) if self.asked.starts_with("/api/v1/labels") => {
+                "`relabeld status` has the number to begin from, `relabeld labels` what stands"
+            }
             ("history_pruned", _) => "the job's history is past retention_days and cannot be brought back",
             ("too_many_items", _) if self.asked.ends_with("/publish") => {
                 "make the draft again with --split, or narrower"

@@ -198,7 +198,10 @@ impl<'de, T: Reads<'de>> Visitor<'de> for FieldVisitor<T> {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Field<T>, E> {
-        Ok(or_wrong(i64::try_from(number).ok().and_then(T::integer), "a number so large"))
+        match i64::try_from(number) {
+            Ok(number) => Ok(or_wrong(T::integer(number), "a number")),
+            Err(_) => Ok(or_wrong(None, "a number so large")),
+        }
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Field<T>, E> {

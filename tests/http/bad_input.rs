@@ -152,6 +152,7 @@ fn each_mistake_is_named_and_changes_nothing() {
         ("POST", "/api/internal/labels/reanalysis?type=mails", String::new(), 422, "invalid_request", &["type"]),
         ("GET", "/api/v1/labels.csv?since=", String::new(), 422, "invalid_request", &["since: "]),
         ("GET", "/api/v1/labels.ndjson?since=", String::new(), 422, "invalid_request", &["since: "]),
+        ("GET", "/api/v1/labels.ndjson?since=999999", String::new(), 422, "invalid_request", &["past the last change"]),
         ("POST", "/api/internal/labels/reanalysis?type=", String::new(), 422, "invalid_request", &["type: "]),
         (
             "POST",

@@ -47,6 +47,12 @@ fn labels(context: &Context, asked: &mut Asked<'_>, format: Format, file: &str) 
         Some(since) => {
             // Said before the first byte, not in the middle of a stream.
             store.changes_after(since, 1)?;
+            let (last, _) = store.last_change()?;
+            if since > last {
+                return Err(Problem::invalid(format!(
+                    "since: {since} is past the last change, {last}: it is no number of this database; read all labels, and follow from there"
+                )));
+            }
             export::changes(store, since, format)
         }
     };
