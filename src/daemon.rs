@@ -39,7 +39,7 @@ pub fn serve(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
     let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
     log::start(&config.log);
     end_on_panic();
-    let signals = os::signals().context("cannot listen for signals")?;
+    let signals = os::signals(os::Hangup::Noted).context("cannot listen for signals")?;
     let passed = systemd::passed_sockets().context("cannot use the sockets of systemd")?;
     let daemon = Daemon::start_on(config, passed)?;
     systemd::ready();

@@ -58,7 +58,8 @@ impl Drop for Scratch {
 
 /// Runs the tour; then the daemon stays up until a signal, unless `exit` is asked for.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let signals = os::signals().context("cannot listen for signals")?;
+    // A demo that outlived its terminal would stay, with its data, until somebody looked for it.
+    let signals = os::signals(os::Hangup::Asks).context("cannot listen for signals")?;
     let scratch = Scratch::new()?;
     let data_dir = scratch.0.join("data");
     let settings = Partial {

@@ -146,9 +146,20 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// What the end of the terminal (SIGHUP) means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// Nothing but a line in the log.
+    Noted,
+    /// To stop. It comes from the kernel and the shell at once, so a second one ends nothing.
+    Asks,
+}
+
 /// Gets one message at the first SIGTERM or SIGINT. A second one of either ends the process within its handler, with
-/// 128 + signal, so that it works even when every thread hangs. SIGHUP is only noted. Call it once.
-pub fn signals() -> io::Result<Receiver<()>> {
+/// 128 + signal, so that it works even when every thread hangs. Call it once.
+pub fn signals(hangup: Hangup) -> io::Result<Receiver<()>> {
+    // Whoever runs it under nohup wants it to outlive the terminal.
+    let hangup_asks = hangup == Hangup::Asks && !process::ignores(SIGHUP);
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // In this order: the first signal finds the flag down, and raises it.
@@ -160,7 +171,7 @@ pub fn signals() -> io::Result<Receiver<()>> {
     // Not joined: it holds nothing, and it has to outlive everything that may still be stopped by a signal.
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in arriving.forever() {
-            if signal == SIGHUP {
+            if signal == SIGHUP && !hangup_asks {
                 log::info!("SIGHUP: nothing to reload; a restart reads the configuration again");
             } else {
                 log::info!("signal {signal}: stopping; a second one ends the process at once");
@@ -178,6 +189,19 @@ pub fn catch_interrupt() -> io::Result<Arc<AtomicBool>> {
     signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&raised))?;
     signal_hook::flag::register(SIGINT, Arc::clone(&raised))?;
     Ok(raised)
+}
+
+/// Has `act` done at the first SIGINT, on a thread of its own; a second one ends the process. Where SIGINT is ignored,
+/// as by what a script runs in the background, it stays so.
+pub fn on_interrupt(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    if process::ignores(SIGINT) {
+        return Ok(());
+    }
+    catch_interrupt()?;
+    let mut arriving = Signals::new([SIGINT])?;
+    // Not joined: it waits for what may never come.
+    let wait = move || arriving.forever().next().map(|_| act());
+    thread::Builder::new().name("interrupt".to_owned()).spawn(wait).map(drop)
 }
 
 /// Ends this process as an uncaught SIGINT would have; returns only where that cannot be done.
@@ -329,7 +353,7 @@ mod tests {
     }
 
     fn be_the_child() {
-        let stop = signals().unwrap();
+        let stop = signals(Hangup::Noted).unwrap();
         systemd::ready();
         signal_hook::low_level::raise(SIGHUP).unwrap();
         assert!(stop.try_recv().is_err(), "nobody asked yet");

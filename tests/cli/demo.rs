@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::command::{Beside, run};
-use crate::daemon::{await_some, relabeld};
+use crate::command::{Beside, heeding, run};
+use crate::daemon::{await_some, relabeld, unset};
 
 /// A directory for the scratch files of a demo; nothing of it may stay.
 fn demo(tmp: &Path, args: &[&str]) -> Command {
@@ -61,6 +61,31 @@ fn the_demo_stays_until_ctrl_c_and_can_be_asked() {
     let (_, said) = demo.end();
     said.exits(0).warns(&["its data is gone"]);
     assert!(is_empty(tmp.path()));
+}
+
+#[test]
+fn the_demo_ends_with_its_terminal_but_not_under_nohup() {
+    let (tmp, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let small = demo(tmp.path(), &["--conversations", "60", "--notes", "20"]);
+    let begun = Beside::start(&mut heeding(&small), scratch.path());
+    begun.await_word("Ctrl-C ends the demo and removes its data");
+    // One of the kernel, one of the shell.
+    begun.signal("HUP");
+    begun.signal("HUP");
+    let (_, said) = begun.end();
+    said.exits(0).warns(&["its data is gone"]);
+    assert!(is_empty(tmp.path()));
+
+    let mut nohup = unset(Command::new("sh"));
+    nohup.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(small.get_program()).args(small.get_args());
+    let begun = Beside::start(nohup.env("TMPDIR", tmp.path()), scratch.path());
+    let said = begun.await_word("Ctrl-C ends the demo and removes its data");
+    let dir = said.lines().find_map(|line| line.trim().strip_prefix("export RELABELD_DATA_DIR=")).unwrap();
+    begun.signal("HUP");
+    run(relabeld().args(["status", "--data-dir", dir])).exits(0);
+    begun.signal("TERM");
+    let (_, said) = begun.end();
+    said.exits(0).warns(&["its data is gone"]);
 }
 
 #[test]

@@ -93,6 +93,19 @@ pub fn asking(daemon: &Daemon) -> Command {
     command
 }
 
+/// The same with every signal as it is to who types it: what runs the tests in the background may ignore some.
+pub fn heeding(command: &Command) -> Command {
+    let mut heeding = Command::new("env");
+    heeding.args(["--default-signal=INT", "--default-signal=HUP"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heeding.env(name, value),
+            None => heeding.env_remove(name),
+        };
+    }
+    heeding
+}
+
 /// The words of a line; none of them may need a space.
 pub fn say(daemon: &Daemon, line: &str) -> Said {
     run(asking(daemon).args(line.split_whitespace()))
@@ -139,7 +152,11 @@ impl Beside {
     }
 
     pub fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        self.signal("INT");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
