@@ -10,7 +10,7 @@ mod tests;
 mod wish;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ use clap::Parser;
 use self::args::{Catalogue, Relabel, Token};
 use self::command::{Cli, Command, Global, When};
 use self::settings::Settings;
-use crate::client::{Color, Error, Options, Place, Session};
+use crate::client::{BreakOff, Color, Error, Options, Place, Session};
 use crate::client::{backup, catalogue, import, items, jobs, publish, status, watch};
 use crate::{daemon, demo, os};
 
@@ -45,6 +45,17 @@ fn finish(done: Result<(), Error>) -> ExitCode {
         os::end_by_interrupt();
     }
     ExitCode::from(error.exit_code())
+}
+
+/// A Ctrl-C that breaks off what the main thread is at; it never gets to an end of its own then.
+fn on_interrupt(act: BreakOff) -> io::Result<()> {
+    os::on_interrupt(move || {
+        act(|error| {
+            let code = error.exit_code();
+            finish(Err(error));
+            std::process::exit(i32::from(code))
+        });
+    })
 }
 
 fn dispatch(Cli { global, command }: Cli) -> Result<(), Error> {
@@ -155,6 +166,7 @@ impl Global {
             When::Never => Color::Never,
         };
         let catch_interrupt = Some(os::catch_interrupt as _);
-        Options { place, json: self.json || json(), color, quiet: self.quiet, catch_interrupt }
+        let on_interrupt = Some(on_interrupt as _);
+        Options { place, json: self.json || json(), color, quiet: self.quiet, catch_interrupt, on_interrupt }
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::call::Download;
+use super::interrupt::Writing;
 use super::problem::Error;
 use super::render::write_error;
 use super::view::{bytes, clean};
@@ -37,7 +38,7 @@ pub fn run(session: &Session, file: &Path, force: bool) -> Result<(), Error> {
         if io::stdout().is_terminal() {
             return Err(Error::Usage("a database is nothing for a terminal: redirect it, or name a file".into()));
         }
-        let came = fetch(session, &mut io::stdout().lock(), "the output")?;
+        let came = pass_on(session, &mut io::stdout().lock(), "the output")?;
         session.out.note(&told(&came, "stdout"));
         return Ok(());
     }
@@ -46,7 +47,7 @@ pub fn run(session: &Session, file: &Path, force: bool) -> Result<(), Error> {
         Ok(about) if about.is_dir() => return Err(Error::Usage(format!("{name} is a directory: name a file in it"))),
         Ok(about) if !about.is_file() => {
             let mut out = File::options().write(true).open(file).map_err(|e| write_error(&name, &e))?;
-            fetch(session, &mut out, &name)?
+            pass_on(session, &mut out, &name)?
         }
         Ok(_) if !force => return Err(Error::Usage(format!("{name} exists: choose another name, or add --force"))),
         found => {
@@ -133,9 +134,23 @@ fn open_part(part: &Path, name: &str) -> Result<File, Error> {
 fn save(session: &Session, file: &Path, name: &str) -> Result<Came, Error> {
     let part = beside(file, ".part");
     let failed = |e: &io::Error| write_error(name, e);
-    let mut out = open_part(&part, name)?;
-    let saved = fetch(session, &mut out, name).and_then(|came| {
-        out.sync_all().and_then(|()| fs::rename(&part, file)).map_err(|e| failed(&e))?;
+    let bar = bar(session, name);
+    let broken_off = format!("{name} was not written");
+    let writing = Writing { bar: bar.clone(), part: None, broken_off }.begin(session)?;
+    // In one step: the part may be another's until it is opened.
+    let opened = writing.step(|writing| {
+        let out = open_part(&part, name)?;
+        writing.part = Some(part.clone());
+        Ok(out)
+    });
+    let mut out = opened.unwrap_or_else(|| open_part(&part, name))?;
+    let fetched = fetch(session, &mut out, name, &bar).and_then(|came| {
+        out.sync_all().map_err(|e| failed(&e))?;
+        Ok(came)
+    });
+    writing.end();
+    let saved = fetched.and_then(|came| {
+        fs::rename(&part, file).map_err(|e| failed(&e))?;
         Ok(came)
     });
     if saved.is_err() {
@@ -149,9 +164,18 @@ fn save(session: &Session, file: &Path, name: &str) -> Result<Came, Error> {
     Ok(came)
 }
 
-/// Copies the backup to `out`, and holds it against the length and digest that it comes with.
-fn fetch(session: &Session, out: &mut dyn Write, name: &str) -> Result<Came, Error> {
+/// Into what is there already, and takes what comes.
+fn pass_on(session: &Session, out: &mut dyn Write, name: &str) -> Result<Came, Error> {
     let bar = bar(session, name);
+    let broken_off = format!("the backup is not whole in {name}");
+    let writing = Writing { bar: bar.clone(), part: None, broken_off }.begin(session)?;
+    let came = fetch(session, out, name, &bar);
+    writing.end();
+    came
+}
+
+/// Copies the backup to `out`, and holds it against the length and digest that it comes with.
+fn fetch(session: &Session, out: &mut dyn Write, name: &str, bar: &ProgressBar) -> Result<Came, Error> {
     let mut download = session.daemon.download(BACKUP, &[])?;
     let (Some(length), Some(digest)) = (download.length, download.digest.clone()) else {
         return Err(Error::Failed(
@@ -159,8 +183,8 @@ fn fetch(session: &Session, out: &mut dyn Write, name: &str) -> Result<Came, Err
                 .into(),
         ));
     };
-    begin(&bar, length);
-    let copied = copy(&mut download, out, name, &bar);
+    begin(bar, length);
+    let copied = copy(&mut download, out, name, bar);
     bar.finish_and_clear();
     let came = copied?;
     if came.bytes != length || repr_digest(&came.sha256) != digest {

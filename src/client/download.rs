@@ -4,10 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use indicatif::ProgressBar;
+
 use super::Session;
 use super::call::Query;
+use super::interrupt::Writing;
 use super::problem::Error;
 use super::render::write_error;
+use super::view::clean;
 
 /// How a download is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +36,13 @@ pub fn save(session: &Session, path: &str, form: Form, query: Query, to: Option<
     let mut part = file.clone().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
-    let saved = File::create(&part).map_err(|e| write_error(&name, &e)).and_then(|out| {
-        fetch(session, path, form, query, out, &name)?;
-        fs::rename(&part, file).map_err(|e| write_error(&name, &e))
-    });
+    let broken_off = format!("{} was not written", clean(&name));
+    let writing = Writing { bar: ProgressBar::hidden(), part: Some(part.clone()), broken_off }.begin(session)?;
+    let fetched = File::create(&part)
+        .map_err(|e| write_error(&name, &e))
+        .and_then(|out| fetch(session, path, form, query, out, &name));
+    writing.end();
+    let saved = fetched.and_then(|()| fs::rename(&part, file).map_err(|e| write_error(&name, &e)));
     if saved.is_err() {
         // Best effort: what is reported is why the download failed.
         let _ = fs::remove_file(&part);

@@ -10,8 +10,9 @@ use ureq::http::Method;
 use super::Session;
 use super::batch::{Batch, Batches, lines, open};
 use super::call::Payload;
+use super::interrupt::Course;
 use super::problem::Error;
-use super::render::Table;
+use super::render::{Out, Table};
 use super::view::{clean, count, rows, text};
 use crate::wire::grouped;
 
@@ -69,30 +70,71 @@ impl Sum {
     }
 }
 
-pub fn run(session: &Session, files: &[PathBuf], strict: bool) -> Result<(), Error> {
-    present(files)?;
-    admitted(session)?;
-    let mut sum = Sum::default();
-    let mut rest = files.iter();
-    while let Some(file) = rest.next() {
-        let done = match strict {
-            true => whole(session, file, &mut sum),
-            false => in_batches(session, file, &mut sum),
-        };
-        let barred = strict && sum.bad() > 0;
-        if (done.is_err() || barred) && !rest.as_slice().is_empty() {
-            let names: Vec<_> = rest.as_slice().iter().map(|file| clean(&file.display().to_string())).collect();
-            session.out.note(&format!("not begun: {}", names.join(", ")));
-        }
-        if barred {
-            break;
-        }
-        if let Err(error) = done {
-            report(session, &sum, false)?;
-            return Err(error);
+/// How far it has come: what is known of it when it breaks off.
+#[derive(Debug)]
+struct SoFar {
+    sum: Sum,
+    name: String,
+    /// The last line of the file that is stored; 0 for none.
+    stored: u64,
+    bar: ProgressBar,
+    /// The files after it.
+    rest: Vec<PathBuf>,
+}
+
+impl SoFar {
+    fn new(files: &[PathBuf]) -> SoFar {
+        let name = files.first().map(|file| file.display().to_string()).unwrap_or_default();
+        let rest = files.iter().skip(1).cloned().collect();
+        SoFar { sum: Sum::default(), name, stored: 0, bar: ProgressBar::hidden(), rest }
+    }
+
+    fn tell_rest(&self, out: Out) {
+        if !self.rest.is_empty() {
+            let names: Vec<_> = self.rest.iter().map(|file| clean(&file.display().to_string())).collect();
+            out.note(&format!("not begun: {}", names.join(", ")));
         }
     }
-    report(session, &sum, true)?;
+
+    fn broken_off(self, out: Out) -> String {
+        self.bar.finish_and_clear();
+        self.tell_rest(out);
+        // Whoever reads it may be gone; that it is broken off is told all the same.
+        let _ = report(out, &self.sum, false);
+        format!("interrupted\n{}", go_on(&clean(&self.name), self.stored))
+    }
+}
+
+pub fn run(session: &Session, files: &[PathBuf], strict: bool) -> Result<(), Error> {
+    present(files)?;
+    let out = session.out;
+    let course = Course::begin(session, SoFar::new(files), move |so_far| so_far.broken_off(out))?;
+    admitted(session)?;
+    let mut done = Ok(());
+    for (n, file) in files.iter().enumerate() {
+        course.step(|so_far| {
+            let sum = std::mem::take(&mut so_far.sum);
+            *so_far = SoFar { sum, ..SoFar::new(&files[n..]) };
+        });
+        done = match strict {
+            true => whole(session, file, &course),
+            false => in_batches(session, file, &course),
+        };
+        let barred = course.step(|so_far| {
+            so_far.bar = ProgressBar::hidden();
+            strict && so_far.sum.bad() > 0
+        });
+        if done.is_err() || barred == Some(true) {
+            course.step(|so_far| so_far.tell_rest(out));
+            break;
+        }
+    }
+    let sum = course.end().map(|so_far| so_far.sum).unwrap_or_default();
+    if let Err(error) = done {
+        report(out, &sum, false)?;
+        return Err(error);
+    }
+    report(out, &sum, true)?;
     match sum.bad() {
         0 => Ok(()),
         bad if strict => Err(Error::Failed(format!(
@@ -126,8 +168,7 @@ fn present(files: &[PathBuf]) -> Result<(), Error> {
     Ok(())
 }
 
-fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
-    let out = &session.out;
+fn report(out: Out, sum: &Sum, whole: bool) -> Result<(), Error> {
     if out.json {
         // Half a sum on stdout would be taken for the result; the error says how far it came.
         return if whole { out.data(&sum.json()) } else { Ok(()) };
@@ -147,7 +188,7 @@ fn report(session: &Session, sum: &Sum, whole: bool) -> Result<(), Error> {
     out.data(&table.show(out.paint))
 }
 
-fn in_batches(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
+fn in_batches(session: &Session, file: &Path, course: &Course<SoFar>) -> Result<(), Error> {
     let name = file.display().to_string();
     let unread = |e: &io::Error, after: u64| {
         Error::Failed(match after {
@@ -157,39 +198,54 @@ fn in_batches(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error
     };
     let (input, size) = open(file).map_err(|e| Error::Failed(format!("cannot read {name}: {e}")))?;
     let bar = bar(session, &name, size);
+    course.step(|so_far| so_far.bar = bar.clone());
     let input = lines(bar.wrap_read(input)).map_err(|e| unread(&e, 0))?;
     let mut batches = Batches::new(input);
     let mut stored = 0;
     while let Some(batch) = batches.read().map_err(|e| unread(&e, stored))? {
-        if batch.lines > 0 {
-            let answer = session
-                .daemon
-                .call(Method::POST, ITEMS, &[], Payload::Lines(&batch.bytes))
-                .map_err(|e| stopped(e, &name, stored, &batch))?;
-            sum.add(&name, batch.first, &answer.value);
-        }
-        if batch.skipped {
-            sum.add_skipped(&name, batch.last());
-        }
+        let answer = match batch.lines {
+            0 => None,
+            _ => {
+                let sent = session.daemon.call(Method::POST, ITEMS, &[], Payload::Lines(&batch.bytes));
+                Some(sent.map_err(|e| stopped(e, &name, stored, &batch))?)
+            }
+        };
         stored = batch.last();
-        sum.lines += batch.lines + u64::from(batch.skipped);
+        course.step(|so_far| {
+            let sum = &mut so_far.sum;
+            if let Some(answer) = answer {
+                sum.add(&name, batch.first, &answer.value);
+            }
+            if batch.skipped {
+                sum.add_skipped(&name, stored);
+            }
+            sum.lines += batch.lines + u64::from(batch.skipped);
+            so_far.stored = stored;
+        });
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-/// Why it went no further than line `stored`, and how to go on from there.
-fn stopped(error: Error, name: &str, stored: u64, batch: &Batch) -> Error {
-    let how_far = match stored {
+fn how_far(name: &str, stored: u64) -> String {
+    match stored {
         0 => format!("nothing of {name} is known to be stored"),
         _ => format!("stored through line {stored} of {name}"),
-    };
+    }
+}
+
+fn go_on(name: &str, stored: u64) -> String {
+    let from = stored + 1;
+    format!("{}; run the same command again, repeating is safe (or send from line {from} on)", how_far(name, stored))
+}
+
+/// Why it went no further than line `stored`, and how to go on from there.
+fn stopped(error: Error, name: &str, stored: u64, batch: &Batch) -> Error {
+    let how_far = how_far(name, stored);
     match error {
-        Error::Unreachable(why) | Error::Lost(why) => Error::Lost(format!(
-            "{}\n{how_far}; run the same command again, repeating is safe (or send from line {} on)",
-            why.lines().next().unwrap_or_default(),
-            stored + 1
-        )),
+        Error::Unreachable(why) | Error::Lost(why) => {
+            Error::Lost(format!("{}\n{}", why.lines().next().unwrap_or_default(), go_on(name, stored)))
+        }
         Error::Refused(problem) => {
             let (first, last) = (batch.first, batch.first + batch.lines - 1);
             let code = problem.exit_code();
@@ -202,11 +258,12 @@ fn stopped(error: Error, name: &str, stored: u64, batch: &Batch) -> Error {
 }
 
 /// The whole file in one request: the daemon checks all of it before it stores any.
-fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
+fn whole(session: &Session, file: &Path, course: &Course<SoFar>) -> Result<(), Error> {
     let name = file.display().to_string();
     let unread = |e: &io::Error| Error::Failed(format!("cannot read {name}: {e}\nnothing of it was imported"));
     let (input, size) = open(file).map_err(|e| unread(&e))?;
     let bar = bar(session, &name, size);
+    course.step(|so_far| so_far.bar = bar.clone());
     let mut input = Watched { input: lines(bar.wrap_read(input)).map_err(|e| unread(&e))?, failure: None };
     let sent = session.daemon.call(Method::POST, ITEMS, &STRICT, Payload::Stream(&mut input));
     bar.finish_and_clear();
@@ -216,13 +273,17 @@ fn whole(session: &Session, file: &Path, sum: &mut Sum) -> Result<(), Error> {
     }
     match sent {
         Ok(answer) => {
-            sum.add(&name, 1, &answer.value);
-            sum.lines += count(&answer.value, "/last_line");
+            let lines = count(&answer.value, "/last_line");
+            course.step(|so_far| {
+                so_far.sum.add(&name, 1, &answer.value);
+                so_far.sum.lines += lines;
+                so_far.stored = lines;
+            });
             Ok(())
         }
         // Bad lines are told as those of a lenient import are.
         Err(Error::Refused(problem)) if problem.has_places() => {
-            sum.add(&name, 1, problem.document());
+            course.step(|so_far| so_far.sum.add(&name, 1, problem.document()));
             Ok(())
         }
         Err(Error::Lost(why)) => Err(Error::Lost(format!(

@@ -1,7 +1,7 @@
 //! The command line's side of the HTTP API: finds the daemon, asks it, shows the answer.
 //!
 //! - `find`, `dial` (with `unix`) and `call` reach the daemon; no other file knows of HTTP beyond methods and paths.
-//! - `problem` is what can go wrong, with its exit code and its words.
+//! - `problem` is what can go wrong, with its exit code and its words; `interrupt` is Ctrl-C in the middle of it.
 //! - `view` and `render` make the daemon's JSON readable; `ask` asks back, `hints` says what can be done next.
 //! - The rest are the commands, by noun. Each is one function of a [`Session`].
 
@@ -15,6 +15,7 @@ pub mod download;
 mod find;
 mod hints;
 pub mod import;
+mod interrupt;
 pub mod items;
 pub mod jobs;
 mod problem;
@@ -31,6 +32,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use call::Daemon;
 pub use find::Place;
+pub use interrupt::{BreakOff, OnInterrupt};
 pub use problem::Error;
 pub use render::{Color, Out, write_error};
 
@@ -46,6 +48,8 @@ pub struct Options {
     pub quiet: bool,
     /// For who watches a job, so that the end of watching can be told from the end of the job.
     pub catch_interrupt: Option<CatchInterrupt>,
+    /// For who has something to put away before Ctrl-C may end it.
+    pub on_interrupt: Option<OnInterrupt>,
 }
 
 /// A daemon that was found, and the way in which the user wants its answers.
@@ -55,13 +59,15 @@ pub struct Session {
     place: Place,
     pub out: Out,
     catch_interrupt: Option<CatchInterrupt>,
+    on_interrupt: Option<OnInterrupt>,
 }
 
 impl Session {
     pub fn open(options: Options) -> Result<Session, Error> {
         let daemon = Daemon::find(&options.place)?;
         let out = Out::new(options.json, options.quiet, options.color);
-        Ok(Session { daemon, place: options.place, out, catch_interrupt: options.catch_interrupt })
+        let Options { place, catch_interrupt, on_interrupt, .. } = options;
+        Ok(Session { daemon, place, out, catch_interrupt, on_interrupt })
     }
 
     /// A flag that Ctrl-C raises from now on.

@@ -24,7 +24,7 @@ pub enum Error {
     Stopped { code: u8, why: String },
     /// The daemon did its part and the result is a failure, or a local file could not be read or written: exit code 1.
     Failed(String),
-    /// Ctrl-C ended the looking on, and nothing else; the process ends as that signal would have ended it.
+    /// Ctrl-C ended it; the process ends as that signal would have ended it.
     Interrupted(String),
     /// Whoever read our output has gone. Not an error: `relabeld jobs | head` must end quietly.
     Closed,

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +13,7 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::command::{Said, asking, on_terminal, plain, run, run_with, say};
+use crate::command::{Beside, Said, asking, heeding, on_terminal, plain, run, run_with, say};
 use crate::daemon::{Daemon, await_some, relabeld};
 use crate::{ALL, labelled, notes};
 
@@ -197,6 +198,33 @@ fn two_backups_do_not_write_one_file() {
     assert!(first.status.success());
     assert_eq!(fs::read(&file).unwrap(), b"abcdef");
     assert!(!scratch.path().join(part).exists());
+}
+
+#[test]
+fn what_is_broken_off_is_not_written_and_leaves_nothing() {
+    let (scratch, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (token, file) = (logs.path().join("token"), scratch.path().join("f"));
+    fs::write(&token, "t").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let digest = relabeld::wire::digest::repr_digest(&Sha256::digest(b"abcdef").into());
+    let half = format!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nRepr-Digest: {digest}\r\n\r\nabc");
+    let lines = ["backup", "labels -o", "items 1 -o", "changes 1 --json -o"];
+    // Before the first byte of an answer, and in the middle of it.
+    for (line, answer) in lines.iter().flat_map(|line| [(line, ""), (line, half.as_str())]) {
+        let mut command = relabeld();
+        command.args(line.split(' ')).arg(&file).args(["--url", &url, "--token-file"]).arg(&token);
+        let asking = Beside::start(&mut heeding(&command), logs.path());
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        await_some("the part", || scratch.path().join("f.part").exists().then_some(()));
+        asking.interrupt();
+        let (status, said) = asking.end();
+        assert_eq!(status.signal(), Some(2), "{line}: {said:?}");
+        assert_eq!(said.err, format!("relabeld: interrupted; {} was not written\n", file.display()), "{line}");
+        assert_eq!(names(scratch.path()), [""; 0], "{line}");
+        said.without_data();
+    }
 }
 
 #[test]

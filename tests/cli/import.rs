@@ -1,13 +1,14 @@
 //! `relabeld import`, of good files, bad ones, and under a daemon that dies.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
-use crate::command::{Beside, asking, run, run_with, say};
-use crate::daemon::Daemon;
+use crate::command::{Beside, asking, heeding, run, run_with, say};
+use crate::daemon::{Daemon, unset};
 use crate::{BACK, NOTE, QUIET, file, notes};
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -107,4 +108,45 @@ fn an_import_whose_daemon_is_killed_says_which_line_was_stored_last() {
     let second = Daemon::on(&dir, &[]);
     let repeated = run_with(asking(&second).args(["import", "-", "--json"]), all.as_bytes()).exits(0).json();
     assert_eq!((&repeated["unchanged"], &repeated["inserted"]), (&json!(2_000), &json!(2_000)));
+}
+
+/// Whatever it waits for, here for more of its input.
+#[test]
+fn an_import_that_is_broken_off_says_which_line_was_stored_last() {
+    let (daemon, scratch) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (all, later) = (notes(0..4_000), file(&daemon, "later", BACK));
+    for (strict, how_far) in [(false, "stored through line 2000 of -"), (true, "nothing of - is known to be stored")] {
+        let mut command = asking(&daemon);
+        command.args(["import", "-", &later]).args(strict.then_some("--strict"));
+        let mut import = Beside::start(heeding(&command).stdin(Stdio::piped()), scratch.path());
+        let mut stdin = import.stdin();
+        // More than the pipe and a batch hold: the first answer is there.
+        stdin.write_all(&all.as_bytes()[..all.len() - 10]).unwrap();
+        import.interrupt();
+        let (status, said) = import.end();
+        assert_eq!(status.signal(), Some(2), "{said:?}");
+        let said = said.warns(&["relabeld: interrupted\n", how_far, "repeating is safe"]);
+        let said = said.warns(&[&format!("not begun: {later}\n")]);
+        match strict {
+            false => said.tells(&["2,000     2,000"]),
+            true => said.without_data(),
+        };
+    }
+    assert_eq!(say(&daemon, "status --json").json()["items"], 2_000);
+}
+
+#[test]
+fn an_import_that_a_script_runs_in_the_background_goes_on_after_ctrl_c() {
+    let (daemon, scratch) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let import = asking(&daemon);
+    let mut command = unset(Command::new("sh"));
+    command.args(["-c", "trap '' INT; exec \"$0\" import -"]).arg(import.get_program());
+    command.env("RELABELD_DATA_DIR", daemon.dir()).stdin(Stdio::piped());
+    let mut import = Beside::start(&mut command, scratch.path());
+    let mut stdin = import.stdin();
+    stdin.write_all(notes(0..4_000).as_bytes()).unwrap();
+    import.interrupt();
+    drop(stdin);
+    let (_, said) = import.end();
+    said.exits(0).tells(&["4,000     4,000"]);
 }
