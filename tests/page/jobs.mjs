@@ -79,6 +79,24 @@ test("a job is counted, tried, applied and taken back", async () => {
   page.heard.clean(daemon, "status of 404", "status of 422");
 });
 
+test("a dialog closes with the page that it was asked on", async () => {
+  const daemon = await Daemon.stocked();
+  const page = await visitor(daemon);
+  await page.getByRole("link", { name: "Publish a job" }).click();
+  await page.getByRole("status").filter({ hasText: /items? selected$/ }).waitFor();
+  await press(page, "Publish…");
+  await page.getByRole("dialog").waitFor();
+  await page.goBack();
+  await page.getByRole("heading", { level: 1, name: "Jobs", exact: true }).waitFor();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  // Forward again nothing is left of it either.
+  await page.goForward();
+  await page.getByRole("heading", { level: 1, name: "Publish a job" }).waitFor();
+  assert.equal(await page.getByRole("dialog").count(), 0);
+  assert.deepEqual((await daemon.see("jobs")).jobs, []);
+  page.heard.clean(daemon);
+});
+
 test("a running job is paused, resumed and steered", async () => {
   const daemon = await crowded();
   const id = await daemon.publish(spanned({ max_per_second: 4, name: "slow" }));

@@ -181,7 +181,8 @@ export function ask({ title, says, fields = [], choices, act }) {
       await act(event.submitter?.value || choices[0].word, form);
       dialog.close();
     } catch (error) {
-      complain(form, error);
+      if (dialog.open) complain(form, error);
+      else announce(error.message);
     } finally {
       for (const button of buttons) button.disabled = false;
     }

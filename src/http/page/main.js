@@ -36,6 +36,8 @@ function asked() {
 function open(first) {
   leave.abort();
   leave = new AbortController();
+  // What was asked on the page that was left is not done on another.
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   const { name, parts, query } = asked();
   const view = VIEWS[name];
   const root = h("div", { class: `view-${name}` });
