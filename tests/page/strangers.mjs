@@ -46,7 +46,7 @@ test("whoever may only look sees no button that changes anything", async () => {
   const harmless = [/^Show/, /^\d/, "Find", "Sign out"];
   for (const [hash, there] of [
     // No view is called constructor, but every object has one.
-    ["#/jobs", "Throughput"], ["#/constructor", "Throughput"], ["#/jobs/1", "no topics detected"], ["#/jobs/2", "dry run"], ["#/jobs/3", "draft"],
+    ["#/jobs", "Throughput"], ["#/constructor", "There is no such page"], ["#/jobs/1", "no topics detected"], ["#/jobs/2", "dry run"], ["#/jobs/3", "draft"],
     ["#/publish", "may only look"], ["#/catalogue", "behind"], ["#/item", "Kind"], ["#/item/conversation/fs-1", "Transcript t1"],
   ]) {
     await view(page, hash);
@@ -59,6 +59,22 @@ test("whoever may only look sees no button that changes anything", async () => {
   }
   assert.deepEqual(await everything(daemon), before);
   page.heard.clean(daemon);
+});
+
+test("an address at which nothing is says so", async () => {
+  const daemon = await Daemon.stocked();
+  const page = await visitor(daemon);
+  for (const [hash, there] of [
+    ["#/jobs/9999", "There is no job 9999"], ["#/job/9999", "There is no job 9999"], ["#/jobs/nine", "There is no job nine"],
+    ["#/nope", "There is no such page"], ["#/toString/1", "There is no such page"],
+  ]) {
+    await view(page, hash);
+    await reads(page, there);
+    assert.ok((await page.locator("main .card").count()) <= 1, `${hash}: cards with nothing in them`);
+    await page.getByRole("main").getByRole("link", { name: "jobs", exact: true }).click();
+    await page.getByRole("heading", { level: 1, name: "Jobs", exact: true }).waitFor();
+  }
+  page.heard.clean(daemon, "status of 404");
 });
 
 test("whoever is not signed in is told how", async () => {

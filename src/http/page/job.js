@@ -112,8 +112,8 @@ export function show({ root, parts: [id], signal }) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
       gone = true;
       fill(head, [h("h1", {}, `Job ${id}`)]);
-      for (const node of [actions, came, about, files]) fill(node, []);
-      fill(now, [h("p", {}, "There is no such job; it may have been deleted.")]);
+      fill(now, [h("p", {}, `There is no job ${id}; it may have been deleted. See the `, link("jobs", "jobs"), " that there are.")]);
+      root.replaceChildren(head, now);
     }
   };
   // One that has ended stays as it is, but for a name or an apply.

@@ -1,7 +1,7 @@
 // Which view is open, how the daemon fares, and whether it answers.
 
 import * as catalogue from "./catalogue.js";
-import { fill, h, place } from "./dom.js";
+import { fill, h, link, place } from "./dom.js";
 import * as item from "./item.js";
 import * as job from "./job.js";
 import * as jobs from "./jobs.js";
@@ -12,7 +12,12 @@ import * as revise from "./revise.js";
 import * as topic from "./topic.js";
 import { look } from "./watch.js";
 
-const VIEWS = { jobs, job, publish, catalogue, revise, topic, item, phrase };
+const nowhere = {
+  title: () => "No such page",
+  show: ({ root }) => root.append(h("h1", {}, "There is no such page"),
+    h("p", {}, "Nothing is at ", h("code", {}, location.hash), ". See the ", link("jobs", "jobs"), ".")),
+};
+const VIEWS = { jobs, job, publish, catalogue, revise, topic, item, phrase, nowhere };
 /// Views that are of no use to whoever may only look.
 const CHANGING = ["publish", "revise"];
 /// Views that stand below another in the navigation.
@@ -21,7 +26,7 @@ let leave = new AbortController();
 
 /// `#/item/note/a%2Fb?x=1` is the view item, its parts and its query.
 function asked() {
-  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [path, query] = location.hash.replace(/^#(main$|\/)?/, "").split("?");
   const [name, ...parts] = path.split("/").map((part) => {
     try {
       return decodeURIComponent(part);
@@ -29,8 +34,9 @@ function asked() {
       return part;
     }
   });
-  const view = name === "jobs" && parts[0] ? "job" : name || "jobs";
-  return { name: Object.hasOwn(VIEWS, view) ? view : "jobs", parts: parts.filter(Boolean), query: new URLSearchParams(query) };
+  const named = parts[0] ? "job" : "jobs";
+  const view = ["job", "jobs", ""].includes(name) ? named : name;
+  return { name: Object.hasOwn(VIEWS, view) ? view : "nowhere", parts: parts.filter(Boolean), query: new URLSearchParams(query) };
 }
 
 function open(first) {
@@ -45,10 +51,10 @@ function open(first) {
   if (CHANGING.includes(name) && !maySteer()) root.append(h("h1", {}, view.title()), h("p", {}, "This session may only look."));
   else view.show({ root, parts, query, signal: leave.signal });
   document.title = `${view.title(parts)} · relabeld`;
-  for (const link of place("views").children) {
-    const here = link.getAttribute("href") === `#/${BELOW[name] ?? name}`;
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+  for (const tab of place("views").children) {
+    const here = tab.getAttribute("href") === `#/${BELOW[name] ?? name}`;
+    if (here) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
   }
   const heading = root.querySelector("h1");
   if (!heading || first) return;
