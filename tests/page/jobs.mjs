@@ -35,6 +35,8 @@ test("a job is counted, tried, applied and taken back", async () => {
   await page.locator("[aria-invalid]").waitFor();
   assert.equal(await from.getAttribute("aria-invalid"), "true");
   assert.match(await page.locator("#field-from-error").innerText(), /soon/);
+  const ways = page.locator("form.publish button[type=submit]");
+  for (const way of await ways.all()) assert.ok(await way.isDisabled(), "what cannot be counted is not published");
   await from.fill("2026-11-01");
   await page.locator("[aria-invalid]").waitFor({ state: "detached" });
   await page.getByLabel("Name", { exact: true }).fill("<b>mended</b>");
@@ -77,6 +79,21 @@ test("a job is counted, tried, applied and taken back", async () => {
   await agree(page, "Delete", { says: "removed for good" });
   await until("two jobs", async () => (await page.getByRole("list", { name: "Jobs" }).getByRole("listitem").count()) === 2);
   page.heard.clean(daemon, "status of 404", "status of 422");
+});
+
+test("a dry run that comes to nothing says so", async () => {
+  const daemon = await Daemon.stocked();
+  await daemon.job(await daemon.publish(spanned()));
+  const id = await daemon.publish(spanned({ dry_run: true }));
+  await daemon.job(id);
+  const page = await visitor(daemon);
+  await view(page, `#/jobs/${id}`);
+  await reads(page, "It would change nothing");
+  const apply = page.getByRole("button", { name: "Apply", exact: true });
+  assert.ok(!(await apply.getAttribute("class")).includes("primary"));
+  await view(page, "#/publish");
+  await reads(page, "items of any program");
+  page.heard.clean(daemon);
 });
 
 test("a dialog closes with the page that it was asked on", async () => {

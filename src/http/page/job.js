@@ -6,7 +6,7 @@ import { capital, clock, count, fact, fill, h, link, number, time, words } from 
 import { diff, items, topics } from "./findings.js";
 import { badge, labels, nameOf, pace, reach } from "./jobs.js";
 import { Refused, get, jobPath, maySteer, poll } from "./net.js";
-import { buttons } from "./steps.js";
+import { buttons, idle } from "./steps.js";
 import { record, tally } from "./watch.js";
 
 export const title = ([id]) => `Job ${id}`;
@@ -22,7 +22,7 @@ function facts(job) {
     fact("Items", filter.from || filter.until ? ranged : named),
     fact("Types", list(filter.types, "conversations and notes")),
     fact("Media", list(filter.media, "any")),
-    fact("Programs", list(filter.programs, "all of each item")),
+    fact("Programs", list(filter.programs, "any")),
     filter.languages && fact("Languages", list(filter.languages, "any")),
     fact("Rules", job.catalogue_revision !== null
       && link(`catalogue?revision=${job.catalogue_revision}`, `revision ${job.catalogue_revision}`)),
@@ -89,7 +89,8 @@ export function show({ root, parts: [id], signal }) {
       job.error && h("p", { class: "error" }, job.error),
       job.pruned_at && h("p", { class: "hint" }, "Its items and its history were pruned ", time(job.pruned_at), " (UTC): this summary is what is left."),
       job.dry_run && job.finished_at && !job.applied_by && job.state.startsWith("completed") && h("p", { class: "hint" },
-        maySteer() ? "Nothing was written. Read the differences below; “Apply” does just that." : "Nothing was written."),
+        "Nothing was written. ", idle(job) ? "It would change nothing: no label is added, removed or updated."
+          : maySteer() && "Read the differences below; “Apply” does just that."),
     ]);
     const chips = [tallies("States", statesOf(job.counts), "state", found.items), tallies("Outcomes", job.outcomes, "outcome", found.items),
       tallies("Reasons of failure", job.reasons, "reason", found.items)];

@@ -57,7 +57,7 @@ function laid(given) {
   const total = h("p", { class: "total", role: "status", id: "count" }, "counting…");
   const parts = h("div", { class: "parts" });
   const says = h("p", { class: "hint" });
-  const programs = group("programs", "Programs", [], "None ticked: all of each item.");
+  const programs = group("programs", "Programs", [], "None ticked: items of any program, each by the rules of all its programs.");
   const media = group("media", "Media", [], "None ticked: any, and notes.");
   const which = h("div", { class: "card fields" },
     h("h2", { class: "wide" }, "Which items"),
@@ -94,10 +94,13 @@ export function show({ root, query, signal }) {
     "A job reads the items that it selects by the rules of now. A dry run shows all that would change, and writes no label."), form);
 
   let selected = null;
+  const buttons = [...form.querySelectorAll("button[type=submit]")];
+  const countable = (can) => buttons.forEach((button) => (button.disabled = !can));
   const recount = rested(signal, async (leave) => {
     try {
       const answer = await send("POST", "/api/v1/count", wish(form), leave);
       complain(form, null);
+      countable(true);
       selected = answer.total;
       fill(total, [h("strong", {}, number(answer.total)), ` ${answer.total === 1 ? "item" : "items"} selected`]);
       fill(parts, counted(answer));
@@ -107,7 +110,11 @@ export function show({ root, query, signal }) {
       selected = null;
       fill(total, ["cannot count this"]);
       fill(parts, []);
+      fill(says, []);
       complain(form, error);
+      countable(false);
+      // What is wrong in the form waits for whoever types; a daemon that is away or busy is asked again.
+      if (![400, 422].includes(error.status)) setTimeout(recount, 2000);
     }
   });
   form.oninput = () => {

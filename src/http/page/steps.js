@@ -31,6 +31,9 @@ const SENSE = {
 
 const left = (job) => job.counts.pending + job.counts.running;
 
+/// Whether it comes to no change of a label.
+export const idle = ({ labels: { added, removed, updated } }) => !(added || removed || updated);
+
 function changes(job) {
   const { added, removed, updated } = job.labels;
   return `${count(added, "label")} added, ${number(removed)} removed, ${number(updated)} updated`;
@@ -66,7 +69,7 @@ const STEPS = {
     act: simply(job, "publish", "is published", after),
   }),
   apply: (job) => ({
-    label: "Apply", kind: "primary",
+    label: "Apply", kind: idle(job) ? null : "primary",
     says: `A new job does in earnest what this dry run showed: the same ${count(job.counts.total, "item")} by the same rules `
       + `(revision ${job.catalogue_revision}); ${changes(job)}. It can be reverted.`,
     choices: [{ word: "yes", label: "Apply", kind: "primary" }],
