@@ -89,6 +89,37 @@ for (const [look, options] of Object.entries(LOOKS)) {
   });
 }
 
+test("what belongs together stands in line, and nothing is beyond the edge", async () => {
+  const page = await visitor(daemon);
+  await reads(page, "A slow one");
+  const rows = page.getByRole("list", { name: "Jobs" }).getByRole("listitem");
+  const columns = await rows.evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.getBoundingClientRect().left).join()));
+  assert.ok(columns.length > 5);
+  assert.equal(new Set(columns).size, 1, columns.join("\n"));
+  await view(page, "#/jobs/1");
+  const items = page.locator("section[aria-label='Over time'] figure").last();
+  await items.locator(".grid text").first().waitFor();
+  for (const tick of await items.locator(".grid text").allTextContents()) assert.match(tick, /^[\d,]+$/, "items are whole");
+  // As many as five figures and more leave the bar alone.
+  const [figures, bar] = await page.getByRole("region", { name: "Topics added and removed" }).locator(".barred").first().evaluate((cell) => {
+    cell.firstChild.textContent = "123,456";
+    const figures = document.createRange();
+    figures.selectNodeContents(cell.firstChild);
+    return [figures.getBoundingClientRect().right, cell.lastChild.getBoundingClientRect().left];
+  });
+  assert.ok(bar - figures >= 4, `${figures} and ${bar}`);
+
+  const phone = await visitor(daemon, LOOKS.phone);
+  await view(phone, "#/catalogue");
+  const action = phone.getByRole("region", { name: "Programs" }).getByRole("link").first();
+  await action.waitFor();
+  const edges = await action.boundingBox();
+  assert.ok(edges.x + edges.width <= LOOKS.phone.viewport.width, JSON.stringify(edges));
+  const head = await phone.locator("main .head .button").last().boundingBox();
+  const below = await phone.locator("#revision").boundingBox();
+  assert.ok(below.y - (head.y + head.height) >= 6, `${JSON.stringify(head)} and ${JSON.stringify(below)}`);
+});
+
 test("what failed is listed with its reason, and counted as the daemon counts it", async () => {
   const page = await visitor(daemon);
   await view(page, "#/jobs/3");

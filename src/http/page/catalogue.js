@@ -15,10 +15,11 @@ function programs(counted) {
   const row = ({ id, name, items, not_fresh: stale }) => h("tr", { "data-key": id },
     h("th", { scope: "row" }, name ?? id, name && name !== id && h("span", { class: "muted" }, ` ${id}`)),
     h("td", {}, number(items)),
-    h("td", {}, stale ? h("span", { class: "pill warn" }, `${number(stale)} behind`)
-      : h("span", { class: items ? "pill good" : "muted" }, items ? "up to date" : "nothing to read")),
-    h("td", {}, stale > 0 && maySteer() && offer(id, name ?? id)));
-  return table("Programs", ["Program", "Items", "Read by the present rules", "Action"], counted.map(row));
+    // In one cell, so that on a phone the way to go on is not beyond the edge.
+    h("td", {}, h("div", { class: "row close" }, stale ? h("span", { class: "pill warn" }, `${number(stale)} behind`)
+      : h("span", { class: items ? "pill good" : "muted" }, items ? "up to date" : "nothing to read"),
+    stale > 0 && maySteer() && offer(id, name ?? id))));
+  return table("Programs", ["Program", "Items", "Read by the present rules"], counted.map(row));
 }
 
 function phrases(topic) {

@@ -31,9 +31,11 @@ function stacked(points, { title, unit, whole, says, wide, least = 0.001, ends }
   const top = Math.max(Math.min(roundUp(Math.max(...sums, 1)), whole ?? Infinity), 1);
   const x = (at) => LEFT + ((at - from) / span) * (WIDE - LEFT - 4);
   const y = (n) => 8 + (1 - n / top) * (HIGH - BELOW - 8);
-  const grid = [0, 0.5, 1].map((part) => svg("g", { class: "grid" },
-    svg("line", { x1: LEFT, x2: WIDE - 4, y1: y(top * part), y2: y(top * part) }),
-    svg("text", { x: LEFT - 6, y: y(top * part) + 4, "text-anchor": "end" }, short(top * part))));
+  // Items are whole; what comes of them a second need not be.
+  const steps = [0, whole === undefined ? top / 2 : Math.round(top / 2), top];
+  const grid = [...new Set(steps)].map((step) => svg("g", { class: "grid" },
+    svg("line", { x1: LEFT, x2: WIDE - 4, y1: y(step), y2: y(step) }),
+    svg("text", { x: LEFT - 6, y: y(step) + 4, "text-anchor": "end" }, short(step))));
   const below = points.map(() => 0);
   const areas = kinds.map(([kind]) => {
     const lower = points.map((point, i) => `${x(point.at).toFixed(1)},${y(below[i]).toFixed(1)}`);
