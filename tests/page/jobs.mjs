@@ -25,6 +25,7 @@ test("a job is counted, tried, applied and taken back", async () => {
   await page.getByLabel("From", { exact: true }).fill("2026-11-01");
   await page.getByLabel("Until", { exact: true }).fill("2026-12-01");
   await selected(44);
+  await reads(page, "Read as 2026-11-01 00:00 UTC.");
   await page.getByRole("checkbox", { name: "notes" }).check();
   await selected(2);
   await page.getByRole("checkbox", { name: "notes" }).uncheck();

@@ -1,6 +1,6 @@
 // The form that publishes a job: it counts what it selects while one types.
 
-import { announce, ask, complain, count, field, fill, h, number, tick, words } from "./dom.js";
+import { announce, ask, clock, complain, count, field, fill, h, number, tick, words } from "./dom.js";
 import { get, rested, send } from "./net.js";
 import { seen } from "./watch.js";
 
@@ -52,17 +52,27 @@ function counted(answer) {
   return [part("By kind", answer.by_kind), part("By media", answer.by_media), part("By program", answer.by_program)];
 }
 
+const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/// How the usual forms of a time are read, by this machine's clock; of any other nothing is guessed.
+function reading(text) {
+  if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return ` Read as ${text} 00:00 UTC.`;
+  const [, n, unit] = /^(\d{1,6})([smhdw])$/.exec(text) ?? [];
+  return unit ? ` Read as ${clock(new Date(Date.now() - n * UNITS[unit] * 1000).toISOString()).slice(0, 16)} UTC.` : "";
+}
+
 /// The form, and what of it changes.
 function laid(given) {
   const total = h("p", { class: "total", role: "status", id: "count" }, "counting…");
   const parts = h("div", { class: "parts" });
   const says = h("p", { class: "hint" });
+  const read = h("span", {});
   const programs = group("programs", "Programs", [], "None ticked: items of any program, each by the rules of all its programs.");
   const media = group("media", "Media", [], "None ticked: any, and notes.");
   const which = h("div", { class: "card fields" },
     h("h2", { class: "wide" }, "Which items"),
     field("From", h("input", { name: "from", value: given("from") || "30d", autocomplete: "off" }),
-      { hint: "A date, a time, or a span back from now: 30d, 6mo." }),
+      { hint: ["A date, a time, or a span back from now: 30d, 6mo.", read] }),
     field("Until", h("input", { name: "until", value: given("until"), autocomplete: "off" }), { hint: "Empty: now." }),
     group("types", "Types", ["conversations", "notes"].map((word) => tick(words(word), { value: word })), "None ticked: both."),
     media, programs,
@@ -85,11 +95,11 @@ function laid(given) {
       h("button", { type: "submit", class: "primary", value: "dry" }, "Dry run first"),
       h("button", { type: "submit", value: "publish" }, "Publish…"),
       h("button", { type: "submit", class: "quiet", value: "draft" }, "Save as a draft")));
-  return { form: h("form", { class: "publish", novalidate: true }, which, how, ways), total, parts, says, media, programs };
+  return { form: h("form", { class: "publish", novalidate: true }, which, how, ways), total, parts, says, read, media, programs };
 }
 
 export function show({ root, query, signal }) {
-  const { form, total, parts, says, media, programs } = laid((name) => query.get(name) ?? "");
+  const { form, total, parts, says, read, media, programs } = laid((name) => query.get(name) ?? "");
   root.append(h("h1", {}, "Publish a job"), h("p", { class: "muted" },
     "A job reads the items that it selects by the rules of now. A dry run shows all that would change, and writes no label."), form);
 
@@ -102,6 +112,7 @@ export function show({ root, query, signal }) {
       complain(form, null);
       countable(true);
       selected = answer.total;
+      fill(read, [reading(form.elements.from.value.trim() || "30d")]);
       fill(total, [h("strong", {}, number(answer.total)), ` ${answer.total === 1 ? "item" : "items"} selected`]);
       fill(parts, counted(answer));
       fill(says, [answer.total ? "" : "Nothing is selected: such a job ends at once."]);
@@ -110,7 +121,7 @@ export function show({ root, query, signal }) {
       selected = null;
       fill(total, ["cannot count this"]);
       fill(parts, []);
-      fill(says, []);
+      for (const hint of [says, read]) fill(hint, []);
       complain(form, error);
       countable(false);
       // What is wrong in the form waits for whoever types; a daemon that is away or busy is asked again.
