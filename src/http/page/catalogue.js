@@ -1,6 +1,6 @@
 // The rules of now: programs and what of them lags behind, topics and what carries them.
 
-import { fill, h, link, number, table, time } from "./dom.js";
+import { count, fill, h, link, number, table, time } from "./dom.js";
 import { revisionOf, topicLink } from "./findings.js";
 import { get, maySteer, poll } from "./net.js";
 
@@ -23,7 +23,7 @@ function programs(counted) {
 }
 
 function phrases(topic) {
-  return h("details", {}, h("summary", {}, `${number(topic.phrases.length)} phrases`),
+  return h("details", {}, h("summary", {}, count(topic.phrases.length, "phrase")),
     h("ul", { class: "chips" }, topic.phrases.map((phrase) => h("li", {},
       typeof phrase === "string" ? phrase : [phrase.text, h("span", { class: "muted" }, ` ≥ ${phrase.strictness}`)]))));
 }
