@@ -28,6 +28,7 @@ BEYOND_A_SCHEMA = [
     r"longer than 512 bytes",
     r"longer than 4096 bytes",
     r"since: stands alone",
+    r"since: [0-9]+ is past the last change",
     r"topic .* is not in the catalogue",
     r"has no (such )?(transcript|block)",
     r"the transcript has blocks",
