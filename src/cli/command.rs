@@ -97,8 +97,8 @@ A line is one conversation or one note:
    \"programs\":[\"billing\"],\"transcripts\":[{\"id\":\"t1\",\"blocks\":[{\"speaker\":\"customer\",\"text\":\"…\"}]}]}
   {\"kind\":\"note\",\"id\":\"n-9\",\"version\":3,\"created_at\":\"2026-11-02T09:00:00Z\",\"text\":\"…\"}
 
-Bad lines are named, and the others go in. Import labels nothing (publish does), and repeating it is safe: what one
-that broke off had stored by then stays, with --strict too.
+Bad lines are named, and the others go in. Import labels nothing (publish does), and repeating it is safe.
+What one that broke off had stored by then stays, with --strict too.
 
 Examples:
   relabeld import conversations.ndjson.gz notes.ndjson
