@@ -94,7 +94,9 @@ CREATE TABLE reading (
   -- Per program the revision that read the item last. The revision says by which topics and which labeller.
   fresh  BLOB NOT NULL,
   -- The labels that stand, by place, at most one a (block, topic).
-  labels BLOB NOT NULL
+  labels BLOB NOT NULL,
+  -- Numbers of the changes on it, some of which may be pruned by now: erasing the item takes them out of `change`.
+  changes BLOB NOT NULL
 ) STRICT;
 
 -- A person's word on a (block, topic). Jobs read marks and never write them.
@@ -107,21 +109,20 @@ CREATE TABLE mark (
   PRIMARY KEY (item, transcript, block, topic)
 ) STRICT, WITHOUT ROWID;
 
--- History: what one commit changed on one item's labels, old and new of each. It is also the change feed.
+-- History: what a lease changed on its items' labels, old and new of each. It is also the change feed. Each item's part
+-- has a number of its own; numbers only grow.
 CREATE TABLE change (
+  -- The number of its last entry.
   no       INTEGER PRIMARY KEY,
-  item     INTEGER NOT NULL REFERENCES item (no),
   -- NULL where an import or a mark changed labels.
   job      INTEGER,
   revision INTEGER,
   at       INTEGER NOT NULL,
-  edits    BLOB NOT NULL
+  -- Per item: number, item, edits. Those of an erased item are not there any more.
+  entries  BLOB NOT NULL
 ) STRICT;
 
--- For erasing an item, and for what happened to one since a job.
-CREATE INDEX change_by_item ON change (item);
-
--- What a dry run would have changed: as `change`, and never part of the feed.
+-- What a dry run would have changed, a row an item: never part of the feed.
 CREATE TABLE dry_change (
   -- AUTOINCREMENT: results keep the number of a row that went with its item, so no other may get it.
   no    INTEGER PRIMARY KEY AUTOINCREMENT,

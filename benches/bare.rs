@@ -172,7 +172,8 @@ fn write_all(path: &Path, rows: &Receiver<Vec<Row>>) -> anyhow::Result<(i64, i64
             batch.extend(more);
         }
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut put = connection.prepare_cached("INSERT INTO reading (item, fresh, labels) VALUES (?, ?, ?)")?;
+        let mut put =
+            connection.prepare_cached("INSERT INTO reading (item, fresh, labels, changes) VALUES (?, ?, ?, x'')")?;
         for row in &batch {
             put.execute(params![row.item, row.fresh, row.labels])?;
             labels += row.n;

@@ -59,6 +59,16 @@ impl Histogram {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Adds what another one of the same bounds has counted, which begins anew.
+    pub fn absorb(&self, other: &Histogram) {
+        for (to, from) in self.buckets.iter().zip(&other.buckets).chain([(&self.sum, &other.sum)]) {
+            match from.swap(0, Ordering::Relaxed) {
+                0 => {}
+                n => _ = to.fetch_add(n, Ordering::Relaxed),
+            }
+        }
+    }
+
     pub fn observed(&self) -> Observed {
         let mut all = 0;
         let up_to = self.buckets.iter().map(|bucket| {

@@ -39,8 +39,8 @@ use relabeld::job::{Filter, Job, JobId, TaskState};
 use relabeld::label::{Evidence, Place, Scope};
 use relabeld::model::Failure;
 use relabeld::store::{
-    Again, AgainWish, Ask, Begun, Committed, Deed, Done, Durability, Error, Finding, ImportOutcome, LeaseOutcome,
-    Leased, LeasedItem, Planned, Published, Recovered, Store, TaskRow,
+    Again, AgainWish, Ask, Begun, Committed, Deed, Done, Durability, Error, Finding, ImportOutcome, ItemBatch,
+    LeaseOutcome, Leased, LeasedItem, Planned, Published, Recovered, Store, TaskRow,
 };
 
 pub const ATTEMPTS: u32 = 3;
@@ -202,8 +202,9 @@ impl Desk {
 
     /// Topic `a` on the item's first block.
     pub fn found(&self, item: &LeasedItem) -> Finding {
-        let read = self.store.read_items(&[item.key.item], 1 << 20, false).unwrap().remove(0);
-        let Some(read) = read else { return Finding::Gone };
+        let mut batch = ItemBatch::default();
+        self.store.read_items(&[item.key.item], 1 << 20, false, &mut batch).unwrap();
+        let Some(read) = batch.items().next().flatten() else { return Finding::Gone };
         let rules = self.store.program_rules(self.store.revision(None).unwrap().revision).unwrap();
         let names = self.store.names();
         let program = rules[&names.program("p").unwrap()].clone();

@@ -34,7 +34,7 @@ const NEIGHBOURS: [(&str, &str); 11] = [
 ];
 
 /// Outside crates and the one place (a prefix below `src/`) that may name each.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
     ("tiny_http", &["http"]),
@@ -49,6 +49,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("signal_hook", &["os"]),
     ("sd_notify", &["os"]),
     ("rustix", &["os"]),
+    ("memmap2", &["os"]),
 ];
 
 const LINES_REPORTED: usize = 300;

@@ -1,23 +1,24 @@
-//! The note of what is being analysed: one slot a worker in a small file, written before an item's analysis begins.
+//! The note of what is being analysed: one slot a worker in a small mapped file, written before an item's analysis begins.
 //!
-//! It outlives the process, not the machine: what a worker wrote is in the kernel's page cache when the process dies,
-//! and after a power cut nobody is suspect. It costs one `pwrite` an item and no transaction.
+//! It outlives the process, not the machine: what a worker stored is in the kernel's page cache when the process dies,
+//! and after a power cut nobody is suspect. It costs no system call and no transaction.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::job::JobId;
+use crate::os::mapped::Words;
 use crate::store::Begun;
 
-const SLOT: usize = 24;
+/// Words of a slot: the epoch, the job, the position. One without an epoch is empty.
+const SLOT: usize = 3;
 
 /// The file `DIR/begun`.
 pub struct Notes {
-    file: File,
+    words: Words,
     epoch: i64,
+    slots: usize,
     /// Nothing is noted any more: see [`Notes::forgive`].
     forgiving: AtomicBool,
 }
@@ -30,41 +31,40 @@ impl Notes {
             other => other?,
         };
         let word = |slot: &[u8], at: usize| {
-            slot.get(at * 8..at * 8 + 8).and_then(|word| word.try_into().ok()).map_or(0, i64::from_le_bytes)
+            slot.get(at * 8..at * 8 + 8).and_then(|word| word.try_into().ok()).map_or(0, i64::from_ne_bytes)
         };
-        let begun =
-            bytes.chunks_exact(SLOT).map(|slot| Begun { epoch: word(slot, 0), job: word(slot, 1), pos: word(slot, 2) });
+        let slots = bytes.chunks_exact(SLOT * size_of::<i64>());
+        let begun = slots.map(|slot| Begun { epoch: word(slot, 0), job: word(slot, 1), pos: word(slot, 2) });
         Ok(begun.filter(|begun| begun.epoch != 0).collect())
     }
 
     /// Begins anew for `workers` workers.
     pub fn create(dir: &Path, epoch: i64, workers: usize) -> io::Result<Notes> {
-        let file = File::create(dir.join("begun"))?;
-        file.write_all_at(&vec![0; SLOT * workers], 0)?;
-        Ok(Notes { file, epoch, forgiving: AtomicBool::new(false) })
+        let words = Words::create(&dir.join("begun"), SLOT * workers)?;
+        Ok(Notes { words, epoch, slots: workers, forgiving: AtomicBool::new(false) })
     }
 
     /// Worker `slot` begins an item.
-    pub fn begin(&self, slot: usize, job: JobId, pos: i64) -> io::Result<()> {
+    pub fn begin(&self, slot: usize, job: JobId, pos: i64) {
         if self.forgiving.load(Ordering::Relaxed) {
-            return Ok(());
+            return;
         }
-        let mut note = [0; SLOT];
-        note[..8].copy_from_slice(&self.epoch.to_le_bytes());
-        note[8..16].copy_from_slice(&job.to_le_bytes());
-        note[16..].copy_from_slice(&pos.to_le_bytes());
-        self.file.write_all_at(&note, (slot * SLOT) as u64)
+        // Wherever the process dies: what stands under an epoch is whole.
+        self.words.store(slot * SLOT, 0);
+        self.words.store(slot * SLOT + 1, job);
+        self.words.store(slot * SLOT + 2, pos);
+        self.words.store(slot * SLOT, self.epoch);
     }
 
     /// The process is asked to end: whatever is being analysed then, and however the end comes, is nobody's fault.
-    pub fn forgive(&self, workers: usize) -> io::Result<()> {
+    pub fn forgive(&self) {
         self.forgiving.store(true, Ordering::Relaxed);
-        self.file.write_all_at(&vec![0; SLOT * workers], 0)
+        (0..self.slots).for_each(|slot| self.end(slot));
     }
 
     /// Worker `slot` has nothing under its hands.
-    pub fn end(&self, slot: usize) -> io::Result<()> {
-        self.file.write_all_at(&[0; SLOT], (slot * SLOT) as u64)
+    pub fn end(&self, slot: usize) {
+        self.words.store(slot * SLOT, 0);
     }
 }
 
@@ -77,13 +77,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Notes::left(dir.path()).unwrap(), []);
         let notes = Notes::create(dir.path(), 7, 3).unwrap();
-        notes.begin(0, 1, 10).unwrap();
-        notes.begin(2, 1, 11).unwrap();
-        notes.begin(2, 2, 0).unwrap();
-        notes.end(0).unwrap();
+        notes.begin(0, 1, 10);
+        notes.begin(2, 1, 11);
+        notes.begin(2, 2, 0);
+        notes.end(0);
         assert_eq!(Notes::left(dir.path()).unwrap(), [Begun { epoch: 7, job: 2, pos: 0 }]);
-        notes.forgive(3).unwrap();
-        notes.begin(1, 2, 1).unwrap();
+        notes.forgive();
+        notes.begin(1, 2, 1);
         assert_eq!(Notes::left(dir.path()).unwrap(), []);
         Notes::create(dir.path(), 8, 3).unwrap();
         assert_eq!(Notes::left(dir.path()).unwrap(), []);

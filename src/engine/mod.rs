@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{error, warn};
+use log::{debug, error, warn};
 
 pub use rules::Compile;
 pub use stats::{Speed, Totals};
@@ -32,6 +32,7 @@ use self::shared::Shared;
 use crate::histogram::Observed;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
+use crate::os::process::step_back;
 use crate::store::{Recovered, Result, Steering, Store};
 
 /// What the engine is told once.
@@ -125,6 +126,10 @@ impl Engine {
         for slot in 0..workers {
             let (work, outcomes) = (bulk_work.clone(), outcomes.clone());
             self.spawn(&format!("work-{slot}"), move |shared| {
+                // People who look, live items and the writer are not to wait for what lasts anyway.
+                if !step_back() {
+                    debug!("work-{slot} may not change its priority");
+                }
                 work::work_until_closed(shared, slot, &work, &outcomes);
             })?;
         }
@@ -148,9 +153,7 @@ impl Engine {
     /// Ends gracefully: items being analysed end and are committed, leases not begun go back.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        if let Err(error) = self.shared.notes.forgive(self.shared.begun.len()) {
-            warn!("the note of what was begun could not be cleared: {error}");
-        }
+        self.shared.notes.forgive();
         self.shared.wake_lease();
         self.shared.wake_plan();
         self.shared.wake_prune();

@@ -8,7 +8,7 @@ use crate::job::{Filter, JobId, Lane};
 use crate::label::{Evidence, PhraseNo, Place, ProgramNo, ProgramRules, Revision, Scope, TopicNo};
 use crate::labeller::Labeller;
 use crate::model::{Catalogue, Detection, TopicSet};
-use crate::store::{Deed, ReadItem, Result, Runnable, Store};
+use crate::store::{Deed, Result, Runnable, Store};
 
 /// Makes the labeller of a frozen catalogue.
 pub type Compile = dyn Fn(&Catalogue) -> Arc<dyn Labeller> + Send + Sync;
@@ -118,17 +118,14 @@ impl JobRules {
         }
     }
 
-    /// The scope for an item; None when the item is not what the job is about any more.
-    pub fn scope(&self, rules: &Rules, store: &Store, item: &ReadItem) -> Result<Option<Arc<ShapeScope>>> {
-        if !self.filter.fits_time(item.at) {
-            return Ok(None);
-        }
-        let known = self.scopes.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&item.shape).cloned();
+    /// The scope for items of a shape; None where the job is not about them.
+    pub fn scope(&self, rules: &Rules, store: &Store, shape: i64) -> Result<Option<Arc<ShapeScope>>> {
+        let known = self.scopes.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&shape).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let scope = self.scope_of_shape(rules, store, item.shape)?.map(Arc::new);
-        self.scopes.write().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(item.shape, scope.clone());
+        let scope = self.scope_of_shape(rules, store, shape)?.map(Arc::new);
+        self.scopes.write().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(shape, scope.clone());
         Ok(scope)
     }
 

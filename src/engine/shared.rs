@@ -132,14 +132,10 @@ impl Shared {
         self.wake_lease();
     }
 
-    /// Worker `slot` begins to analyse an item, at the time that it answers.
-    pub fn begins(&self, slot: usize, job: JobId, pos: i64) -> Instant {
-        if let Err(error) = self.notes.begin(slot, job, pos) {
-            self.fail(format!("the note of what was begun could not be written: {error}"));
-        }
-        let since = Instant::now();
+    /// Worker `slot` begins to analyse an item.
+    pub fn begins(&self, slot: usize, job: JobId, pos: i64, since: Instant) {
+        self.notes.begin(slot, job, pos);
         *self.begun(slot) = Some(Begun { job, pos, since });
-        since
     }
 
     fn begun(&self, slot: usize) -> std::sync::MutexGuard<'_, Option<Begun>> {
@@ -164,9 +160,7 @@ impl Shared {
     /// Worker `slot` has no item in analysis: its last one is not suspect any more.
     pub fn nothing_begun(&self, slot: usize) {
         *self.begun(slot) = None;
-        if let Err(error) = self.notes.end(slot) {
-            self.fail(format!("the note of what was begun could not be written: {error}"));
-        }
+        self.notes.end(slot);
     }
 
     pub fn tell_news(&self) {

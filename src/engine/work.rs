@@ -1,18 +1,21 @@
 //! Workers: they read the items of a lease, have them analysed, and send on what was found. They never write.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use rustc_hash::FxHashMap;
 
 use super::Shared;
-use super::rules::{JobRules, Rules, Way};
+use super::rules::{JobRules, Rules, ShapeScope, Way};
 use super::stats::Stats;
+use crate::histogram::Histogram;
 use crate::job::JobId;
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
-use crate::store::{Done, Finding, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result};
+use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Store};
 
 /// A lease on its way to a worker.
 pub struct Work {
@@ -32,19 +35,29 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
 pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<LeaseOutcome>) {
+    let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
         let mut lease = Progress::new(&work, &shared.stats);
         let worked = match &work.rules.way {
-            Way::Label(rules) => analyse_lease(shared, slot, &work, rules, &mut lease, outcomes),
+            Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease, outcomes),
             Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease),
         };
         if let Err(error) = worked {
             shared.fail(format!("a worker could not read: {error}"));
         }
-        shared.nothing_begun(slot);
+        desk.rest();
         // The commit loop outlives the workers.
         let _ = outcomes.send(lease.piece(true));
     }
+}
+
+/// What a worker has at hand from lease to lease.
+struct Desk<'a> {
+    shared: &'a Shared,
+    slot: usize,
+    batch: ItemBatch,
+    /// Since the last rest: what all workers add to at each item would cost each of them.
+    analyses: Histogram,
 }
 
 /// What has come of a lease and was not sent yet.
@@ -74,38 +87,105 @@ impl<'a> Progress<'a> {
     }
 }
 
-fn analyse_lease(
-    shared: &Shared,
-    slot: usize,
-    work: &Work,
-    rules: &Rules,
-    lease: &mut Progress<'_>,
-    outcomes: &Sender<LeaseOutcome>,
-) -> Result<()> {
-    let mut rest = &work.leased.items[..];
-    while !rest.is_empty() {
-        // Nothing is being analysed while the next items are read.
-        shared.nothing_begun(slot);
-        let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
-        let read = shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only)?;
-        let (batch, after) = rest.split_at(read.len().min(rest.len()));
-        rest = after;
-        for (item, read) in batch.iter().zip(read) {
-            if work.stop.load(Ordering::Relaxed) || shared.stopping() {
-                return Ok(());
-            }
-            let finding = match item.elsewhere {
-                true => Finding::Elsewhere,
-                false => attempt(shared, slot, &work.rules, rules, item, read.as_ref())?,
-            };
-            lease.done.push(done(item, finding));
-            if lease.since.elapsed() >= PIECE {
-                shared.nothing_begun(slot);
-                let _ = outcomes.send(lease.piece(false));
-            }
-        }
+impl Desk<'_> {
+    /// Nothing is being analysed.
+    fn rest(&self) {
+        self.shared.nothing_begun(self.slot);
+        self.shared.stats.analyses.absorb(&self.analyses);
     }
-    Ok(())
+
+    fn analyse_lease(
+        &mut self,
+        work: &Work,
+        rules: &Rules,
+        lease: &mut Progress<'_>,
+        outcomes: &Sender<LeaseOutcome>,
+    ) -> Result<()> {
+        let mut scopes = Scopes { job: &work.rules, rules, store: &self.shared.store, known: FxHashMap::default() };
+        let mut rest = &work.leased.items[..];
+        while !rest.is_empty() {
+            self.rest();
+            let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
+            let mut read = std::mem::take(&mut self.batch);
+            self.shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only, &mut read)?;
+            let (batch, after) = rest.split_at(read.len().min(rest.len()));
+            rest = after;
+            let mut since = Instant::now();
+            for (item, read) in batch.iter().zip(read.items()) {
+                if work.stop.load(Ordering::Relaxed) || self.shared.stopping() {
+                    return Ok(());
+                }
+                let finding = match item.elsewhere {
+                    true => Finding::Elsewhere,
+                    false => self.attempt(&mut scopes, item, read.as_ref(), &mut since)?,
+                };
+                lease.done.push(done(item, finding));
+                if since.saturating_duration_since(lease.since) >= PIECE {
+                    self.rest();
+                    let _ = outcomes.send(lease.piece(false));
+                }
+            }
+            self.batch = read;
+        }
+        Ok(())
+    }
+
+    /// `since` is when the one before ended, and then when this one did.
+    fn attempt(
+        &self,
+        scopes: &mut Scopes<'_>,
+        item: &LeasedItem,
+        read: Option<&ReadItem<'_>>,
+        since: &mut Instant,
+    ) -> Result<Finding> {
+        let (shared, job, rules) = (self.shared, scopes.job, scopes.rules);
+        let Some(read) = read else { return Ok(Finding::Gone) };
+        if item.key.asked.is_some() && item.key.asked != read.version {
+            return Ok(Finding::StaleVersion);
+        }
+        let Some(scope) = scopes.of(read)? else { return Ok(Finding::Gone) };
+        let is_fresh = |(program, alike): &(u32, Vec<i64>)| {
+            read.fresh.iter().any(|(other, revision)| other == program && alike.contains(revision))
+        };
+        if job.filter.stale_only && scope.alike.iter().all(is_fresh) {
+            return Ok(Finding::Current);
+        }
+        let Ok(document) = read.document() else {
+            let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
+            return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
+        };
+        shared.begins(self.slot, job.job, item.pos, *since);
+        let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
+        let ended = Instant::now();
+        self.analyses.took(ended.saturating_duration_since(std::mem::replace(since, ended)));
+        let found = match analysed {
+            Ok(detections) => rules.by_place(&detections),
+            Err(failure) => return Ok(failed(failure, item, shared.now())),
+        };
+        Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
+    }
+}
+
+/// What a job may do to the items of each shape, as one lease meets them.
+struct Scopes<'a> {
+    job: &'a JobRules,
+    rules: &'a Rules,
+    store: &'a Store,
+    known: FxHashMap<i64, Option<Arc<ShapeScope>>>,
+}
+
+impl Scopes<'_> {
+    /// None when the item is not what the job is about any more.
+    fn of(&mut self, item: &ReadItem<'_>) -> Result<Option<&ShapeScope>> {
+        if !self.job.filter.fits_time(item.at) {
+            return Ok(None);
+        }
+        let scope = match self.known.entry(item.shape) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.job.scope(self.rules, self.store, item.shape)?),
+        };
+        Ok(scope.as_deref())
+    }
 }
 
 /// Looks up what another job did to the items of a lease. Nothing is analysed, so that nobody is suspect.
@@ -127,39 +207,6 @@ fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<
 
 fn done(item: &LeasedItem, finding: Finding) -> Done {
     Done { pos: item.pos, key: item.key, attempts: item.attempts + 1, uncharged: item.uncharged, finding }
-}
-
-fn attempt(
-    shared: &Shared,
-    slot: usize,
-    job: &JobRules,
-    rules: &Rules,
-    item: &LeasedItem,
-    read: Option<&ReadItem>,
-) -> Result<Finding> {
-    let Some(read) = read else { return Ok(Finding::Gone) };
-    if item.key.asked.is_some() && item.key.asked != read.version {
-        return Ok(Finding::StaleVersion);
-    }
-    let Some(scope) = job.scope(rules, &shared.store, read)? else { return Ok(Finding::Gone) };
-    let is_fresh = |(program, alike): &(u32, Vec<i64>)| {
-        read.fresh.iter().any(|(other, revision)| other == program && alike.contains(revision))
-    };
-    if job.filter.stale_only && scope.alike.iter().all(is_fresh) {
-        return Ok(Finding::Current);
-    }
-    let Ok(document) = read.document() else {
-        let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
-        return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
-    };
-    let since = shared.begins(slot, job.job, item.pos);
-    let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
-    shared.stats.analyses.took(since.elapsed());
-    let found = match analysed {
-        Ok(detections) => rules.by_place(&detections),
-        Err(failure) => return Ok(failed(failure, item, shared.now())),
-    };
-    Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
 }
 
 /// What an attempt that came to nothing is worth.

@@ -2,10 +2,10 @@
 
 mod jobs;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use rustc_hash::FxHashMap;
 
-use super::codec::{unpack_edits, unpack_fresh, unpack_labels};
+use super::codec::{unpack_change_nos, unpack_changes, unpack_edits, unpack_fresh, unpack_labels};
 use super::rows::{DAY, readings_by_program};
 use super::{Result, Store, body};
 use crate::label::{ProgramNo, Provenance, Revision, TopicNo};
@@ -144,14 +144,33 @@ fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
 }
 
 fn history(connection: &Connection, faults: &mut Faults) -> Result<()> {
-    for (table, sql) in [("change", "SELECT no, edits FROM change"), ("dry_change", "SELECT no, edits FROM dry_change")]
-    {
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if unpack_edits(&row.get::<_, Vec<u8>>(1)?, Provenance::default()).is_err() {
-                faults.push(format!("{table} {}: it does not decode", row.get::<_, i64>(0)?));
+    let mut statement = connection.prepare("SELECT no, entries FROM change")?;
+    let mut listed = connection.prepare("SELECT changes FROM reading WHERE item = ?")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let no: i64 = row.get(0)?;
+        let Ok(changes) = unpack_changes(&row.get::<_, Vec<u8>>(1)?, Provenance::default()) else {
+            faults.push(format!("change {no}: it does not decode"));
+            continue;
+        };
+        if !changes.is_sorted_by(|one, other| one.no < other.no) || changes.last().is_some_and(|last| last.no > no) {
+            faults.push(format!("change {no}: its entries are out of order"));
+        }
+        for change in changes.iter().filter(|change| !change.edits.is_empty()) {
+            let list: Option<Vec<u8>> = listed.query_row([change.item], |row| row.get(0)).optional()?;
+            let list = list.map(|list| unpack_change_nos(&list)).unwrap_or_else(|| Ok(Vec::new()));
+            match list {
+                Ok(list) if list.contains(&change.no) => {}
+                Ok(_) => faults.push(format!("change {}: item {} does not know of it", change.no, change.item)),
+                Err(_) => faults.push(format!("item {}: its list of changes does not decode", change.item)),
             }
+        }
+    }
+    let mut statement = connection.prepare("SELECT no, edits FROM dry_change")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if unpack_edits(&row.get::<_, Vec<u8>>(1)?, Provenance::default()).is_err() {
+            faults.push(format!("dry_change {}: it does not decode", row.get::<_, i64>(0)?));
         }
     }
     Ok(())

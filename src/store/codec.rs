@@ -161,14 +161,28 @@ pub fn unpack_fresh(blob: &[u8]) -> Decoded<Fresh> {
 const OLD: u64 = 1;
 const NEW: u64 = 2;
 
-/// `change.edits`. New labels mostly have the row's own provenance, which is then left out.
+/// New labels mostly have the row's own provenance, which is then left out.
+fn put_edit(out: &mut Vec<u8>, edit: &Edit, row: Provenance) {
+    put(out, (u64::from(edit.old.is_some()) * OLD) | (u64::from(edit.new.is_some()) * NEW));
+    for label in [edit.old, edit.new].iter().flatten() {
+        put_label(out, label, &mut row.clone());
+    }
+}
+
+fn take_edit(from: &mut Cursor<'_>, row: Provenance) -> Decoded<Edit> {
+    let sides = from.take()?;
+    let mut side = |bit: u64| match sides & bit {
+        0 => Ok(None),
+        _ => take_label(from, &mut row.clone()).map(Some),
+    };
+    Ok(Edit { old: side(OLD)?, new: side(NEW)? })
+}
+
+/// `dry_change.edits`.
 pub fn pack_edits(edits: &[Edit], row: Provenance) -> Vec<u8> {
     let mut out = Vec::with_capacity(edits.len() * 12);
     for edit in edits {
-        put(&mut out, (u64::from(edit.old.is_some()) * OLD) | (u64::from(edit.new.is_some()) * NEW));
-        for label in [edit.old, edit.new].iter().flatten() {
-            put_label(&mut out, label, &mut row.clone());
-        }
+        put_edit(&mut out, edit, row);
     }
     out
 }
@@ -177,14 +191,70 @@ pub fn unpack_edits(blob: &[u8], row: Provenance) -> Decoded<Vec<Edit>> {
     let mut from = Cursor(blob);
     let mut edits = Vec::new();
     while !from.at_end() {
-        let sides = from.take()?;
-        let mut side = |bit: u64| match sides & bit {
-            0 => Ok(None),
-            _ => take_label(&mut from, &mut row.clone()).map(Some),
-        };
-        edits.push(Edit { old: side(OLD)?, new: side(NEW)? });
+        edits.push(take_edit(&mut from, row)?);
     }
     Ok(edits)
+}
+
+/// What one commit changed on one item's labels: an entry of `change.entries`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub no: i64,
+    pub item: i64,
+    /// None: nothing of the item stands any more.
+    pub edits: Vec<Edit>,
+}
+
+/// `change.entries` under way. Numbers and items are told by their difference to those of the entry before.
+#[derive(Debug, Default)]
+pub struct PackedChanges {
+    pub entries: Vec<u8>,
+    no: i64,
+    item: i64,
+}
+
+impl PackedChanges {
+    pub fn push(&mut self, no: i64, item: i64, edits: &[Edit], row: Provenance) {
+        put_signed(&mut self.entries, no.wrapping_sub(self.no));
+        put_signed(&mut self.entries, item.wrapping_sub(self.item));
+        put(&mut self.entries, edits.len() as u64);
+        for edit in edits {
+            put_edit(&mut self.entries, edit, row);
+        }
+        (self.no, self.item) = (no, item);
+    }
+
+    /// The number of the entry that was pushed last; 0 where there is none.
+    pub fn last(&self) -> i64 {
+        self.no
+    }
+}
+
+pub fn unpack_changes(blob: &[u8], row: Provenance) -> Decoded<Vec<Change>> {
+    let mut from = Cursor(blob);
+    let mut changes = Vec::new();
+    let (mut no, mut item) = (0i64, 0i64);
+    while !from.at_end() {
+        no = no.wrapping_add(from.take_signed()?);
+        item = item.wrapping_add(from.take_signed()?);
+        let edits = (0..from.take()?).map(|_| take_edit(&mut from, row)).collect::<Decoded<_>>()?;
+        changes.push(Change { no, item, edits });
+    }
+    Ok(changes)
+}
+
+/// `reading.changes`: adds a number.
+pub fn put_change_no(out: &mut Vec<u8>, no: i64) {
+    put_signed(out, no);
+}
+
+pub fn unpack_change_nos(blob: &[u8]) -> Decoded<Vec<i64>> {
+    let mut from = Cursor(blob);
+    let mut numbers = Vec::new();
+    while !from.at_end() {
+        numbers.push(from.take_signed()?);
+    }
+    Ok(numbers)
 }
 
 /// One item of a frozen list.
@@ -374,6 +444,23 @@ mod tests {
         }
 
         #[test]
+        fn changes_come_back(
+            changes in vec(((0i64..=i64::MAX), (0i64..=i64::MAX), vec((proptest::option::of(label()), proptest::option::of(label())), 0..3)), 0..5),
+            row in provenance(), numbers in vec(any::<i64>(), 0..5),
+        ) {
+            let changes: Vec<Change> = changes.into_iter().map(|(no, item, edits)| {
+                Change { no, item, edits: edits.into_iter().map(|(old, new)| Edit { old, new }).collect() }
+            }).collect();
+            let mut packed = PackedChanges::default();
+            changes.iter().for_each(|change| packed.push(change.no, change.item, &change.edits, row));
+            prop_assert_eq!(packed.last(), changes.last().map_or(0, |change| change.no));
+            prop_assert_eq!(unpack_changes(&packed.entries, row), Ok(changes));
+            let mut out = Vec::new();
+            numbers.iter().for_each(|&no| put_change_no(&mut out, no));
+            prop_assert_eq!(unpack_change_nos(&out), Ok(numbers));
+        }
+
+        #[test]
         fn keys_and_entries_come_back(
             keys in vec((0i64..=i64::MAX, version()), 0..6),
             entries in vec((0u64..12, any::<u32>(), any::<i64>(), version(), any::<i64>(), fresh()), 0..5),
@@ -395,6 +482,8 @@ mod tests {
         fn no_bytes_make_a_panic(bytes in vec(any::<u8>(), 0..40)) {
             let _ = unpack_labels(&bytes);
             let _ = unpack_edits(&bytes, Provenance::default());
+            let _ = unpack_changes(&bytes, Provenance::default());
+            let _ = unpack_change_nos(&bytes);
             let _ = unpack_fresh(&bytes);
             let _ = unpack_keys(&bytes);
             let _ = unpack_entries(&bytes).map(|entries| entries.iter().map(Entry::outcome).collect::<Vec<_>>());

@@ -3,6 +3,7 @@
 //! Fenced by epoch and lease: what comes in under a lease that is not the row's any more changes nothing.
 
 mod item;
+mod known;
 mod rows;
 mod undo;
 
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use rustc_hash::FxHashMap;
 
+use self::known::{Known, LookUp};
 use super::codec::{Entry, Key};
-use super::rows::Counters;
+use super::history::Changes;
+use super::rows::{Counters, PutReading};
 use super::undo::Undo;
 use super::writer::Tx;
 use super::{Error, Result, Store};
@@ -110,7 +113,7 @@ pub struct Committed {
 }
 
 /// What a commit does to one job's counters.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Ledger {
     pending: i64,
     running: i64,
@@ -121,14 +124,27 @@ struct Ledger {
     labels: LabelCounts,
     /// Added, removed, updated.
     topics: FxHashMap<TopicNo, [i64; 3]>,
-    tallies: FxHashMap<(&'static str, String), i64>,
+    tallies: FxHashMap<(&'static str, &'static str), i64>,
     /// How its tasks ended, in order; true: an error.
     endings: Vec<bool>,
 }
 
 impl Ledger {
-    fn tally(&mut self, what: &'static str, word: &str) {
-        *self.tallies.entry((what, word.to_owned())).or_default() += 1;
+    fn tally(&mut self, what: &'static str, word: &'static str) {
+        *self.tallies.entry((what, word)).or_default() += 1;
+    }
+
+    fn count_labels(&mut self, counts: LabelCounts, edits: &[Edit]) {
+        self.labels.add(counts);
+        for edit in edits {
+            let (at, label) = match (edit.old, edit.new) {
+                (None, Some(new)) => (0, new),
+                (Some(old), None) => (1, old),
+                (Some(_), Some(new)) => (2, new),
+                (None, None) => continue,
+            };
+            self.topics.entry(label.place.topic).or_default()[at] += 1;
+        }
     }
 }
 
@@ -138,6 +154,8 @@ impl Store {
         self.write(move |tx| {
             let mut commit = Commit {
                 tx,
+                look_up: LookUp::new(tx)?,
+                put_reading: PutReading::new(tx)?,
                 now,
                 max_attempts,
                 counters: Counters::default(),
@@ -155,6 +173,8 @@ impl Store {
 
 struct Commit<'a> {
     tx: &'a Tx<'a>,
+    look_up: LookUp<'a>,
+    put_reading: PutReading<'a>,
     now: Millis,
     max_attempts: u32,
     counters: Counters,
@@ -162,6 +182,12 @@ struct Commit<'a> {
     /// Per newer revision and program, its topics: looked up once a commit.
     newer_topics: FxHashMap<(Revision, ProgramNo), Vec<TopicNo>>,
     total: Committed,
+}
+
+/// What the findings of one lease add up to, while they are applied.
+struct Sum {
+    ledger: Ledger,
+    changes: Changes,
 }
 
 /// How one item ends, or why it does not.
@@ -177,7 +203,7 @@ impl Commit<'_> {
         match outcome.lease.source {
             Source::Chunk(no) => self.chunk(outcome, no),
             Source::Tasks => {
-                outcome.done.iter().try_for_each(|done| self.task(outcome, done))?;
+                self.each(outcome, |commit, sum, done, known| commit.task(outcome, sum, done, known))?;
                 if outcome.ends { self.give_tasks_back(outcome.lease) } else { Ok(()) }
             }
         }
@@ -232,25 +258,55 @@ impl Commit<'_> {
         Ok(n - own_rows)
     }
 
+    /// Calls `apply` with each finding and what is known of its item, and writes what they add up to besides.
+    fn each(
+        &mut self,
+        outcome: &LeaseOutcome,
+        mut apply: impl FnMut(&mut Self, &mut Sum, &Done, Option<Known>) -> Result<()>,
+    ) -> Result<()> {
+        let job = outcome.lease.job;
+        let revision = match outcome.deed {
+            Deed::Label { revision, .. } => revision,
+            Deed::TakeBack => 0,
+        };
+        let ledger = self.ledgers.remove(&job);
+        let concerned = ledger.is_some();
+        let ledger = ledger.unwrap_or_default();
+        let mut sum = Sum { ledger, changes: Changes::new(Provenance { job, revision, at: self.now }) };
+        // Of an item that stands there twice the second finding must see what the first has made of it.
+        for run in outcome.done.chunk_by(|one, next| one.key.item < next.key.item) {
+            let known = self.look_up.items(run)?;
+            for (done, known) in run.iter().zip(known) {
+                apply(self, &mut sum, done, known)?;
+            }
+        }
+        sum.changes.flush(self.tx)?;
+        // Late words on tasks that were given to others come to nothing: their job may be gone by now.
+        if concerned || sum.ledger != Ledger::default() {
+            self.ledgers.insert(job, sum.ledger);
+        }
+        Ok(())
+    }
+
     fn entries(&mut self, outcome: &LeaseOutcome) -> Result<Vec<u8>> {
-        let mut entries = Vec::with_capacity(outcome.done.len() * 8);
-        for done in &outcome.done {
-            let ending = self.finish(outcome, done)?;
-            self.account(outcome, &ending);
+        let mut entries = Vec::with_capacity(outcome.done.len() * 10);
+        self.each(outcome, |commit, sum, done, known| {
+            let ending = commit.finish(outcome, sum, done, known)?;
+            commit.account(outcome, &mut sum.ledger, &ending);
             match &ending {
                 Ending::Entry(entry) => entry.pack(&mut entries),
                 Ending::Elsewhere => Entry::elsewhere().pack(&mut entries),
                 Ending::Error(_) | Ending::Again { .. } => {
-                    self.own_row(outcome.lease.job, done, &ending)?;
+                    commit.own_row(outcome.lease.job, done, &ending)?;
                     Entry::elsewhere().pack(&mut entries);
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(entries)
     }
 
-    fn account(&mut self, outcome: &LeaseOutcome, ending: &Ending) {
-        let ledger = self.ledgers.entry(outcome.lease.job).or_default();
+    fn account(&mut self, outcome: &LeaseOutcome, ledger: &mut Ledger, ending: &Ending) {
         match ending {
             Ending::Elsewhere => return,
             Ending::Again { charged, .. } => {
@@ -287,26 +343,11 @@ impl Commit<'_> {
     }
 
     /// Writes what becomes of an item's labels, as history or as what a dry run would have made; its number, or 0.
-    fn put_edits(&mut self, outcome: &LeaseOutcome, item: i64, edits: &[Edit], by: Provenance) -> Result<i64> {
+    fn put_edits(&self, outcome: &LeaseOutcome, changes: &mut Changes, item: i64, edits: &[Edit]) -> Result<i64> {
         match edits {
             [] => Ok(0),
-            edits if outcome.dry_run => self.tx.put_dry_change(item, edits, by),
-            edits => self.tx.put_change(item, edits, by),
-        }
-    }
-
-    fn count_labels(&mut self, job: JobId, counts: LabelCounts, edits: &[Edit]) {
-        let ledger = self.ledgers.entry(job).or_default();
-        ledger.labels.add(counts);
-        self.total.labels.add(counts);
-        for edit in edits {
-            let (at, label) = match (edit.old, edit.new) {
-                (None, Some(new)) => (0, new),
-                (Some(old), None) => (1, old),
-                (Some(_), Some(new)) => (2, new),
-                (None, None) => continue,
-            };
-            ledger.topics.entry(label.place.topic).or_default()[at] += 1;
+            edits if outcome.dry_run => self.tx.put_dry_change(item, edits, changes.by()),
+            edits => Ok(changes.push(self.tx, item, edits)),
         }
     }
 
@@ -339,7 +380,7 @@ impl Commit<'_> {
             let lane = Lane::from_word(&lane).ok_or_else(|| Error::Damaged("job.lane".into()))?;
             for ((what, word), n) in ledger.tallies {
                 let state = if what == "outcome" { TaskState::Done } else { TaskState::Failed };
-                tx.count(|tally| tally.ended(lane, state, &word, n));
+                tx.count(|tally| tally.ended(lane, state, word, n));
                 tx.prepare_cached(
                     "INSERT INTO tally (job, what, word, n) VALUES (?, ?, ?, ?)
                      ON CONFLICT DO UPDATE SET n = n + excluded.n",

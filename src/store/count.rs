@@ -56,17 +56,20 @@ pub(super) fn fitting_shapes(names: &Names, filter: &Filter) -> FxHashSet<i64> {
         .collect()
 }
 
-/// Calls `see` with (at, item, shape) of every item in the filter's time range, oldest first, straight off the index.
+/// Calls `see` with (at, item, shape) of every item in the filter's time range, oldest first, straight off the index,
+/// until it answers false.
 fn each_in_range(
     connection: &Connection,
     filter: &Filter,
-    mut see: impl FnMut(Millis, i64, i64) -> Result<()>,
+    mut see: impl FnMut(Millis, i64, i64) -> bool,
 ) -> Result<()> {
     let mut statement =
         connection.prepare_cached("SELECT at, no, shape FROM item WHERE at >= ? AND at < ? ORDER BY at, no")?;
     let mut rows = statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
-        see(row.get(0)?, row.get(1)?, row.get(2)?)?;
+        if !see(row.get(0)?, row.get(1)?, row.get(2)?) {
+            break;
+        }
     }
     Ok(())
 }
@@ -80,7 +83,7 @@ impl Store {
             self.read(|connection| {
                 each_in_range(connection, filter, |_, _, shape| {
                     *by_shape.entry(shape).or_default() += 1;
-                    Ok(())
+                    true
                 })
             })?;
         }
@@ -153,10 +156,23 @@ impl Store {
                     }
                     cut.total += 1;
                 }
-                Ok(())
+                true
             })
         })?;
         Ok(cut)
+    }
+
+    /// Whether a filter selects anything: a look as far as the first item that it does.
+    pub(super) fn selects_any(&self, filter: &Filter) -> Result<bool> {
+        let fitting = fitting_shapes(&self.names(), filter);
+        let mut any = false;
+        self.read(|connection| {
+            each_in_range(connection, filter, |_, _, shape| {
+                any = fitting.contains(&shape);
+                !any
+            })
+        })?;
+        Ok(any)
     }
 
     /// Why a filter that selects nothing does: the first of its conditions that leaves nothing.

@@ -163,7 +163,7 @@ impl Importing<'_> {
         let read_again = withdrawn || !same_text;
         let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
         let programs = tx.programs_of(shape)?;
-        let mut after = Reading { fresh: reading.fresh.clone(), labels };
+        let mut after = Reading { labels, ..reading.clone() };
         after.fresh.retain(|(program, _)| !read_again && programs.contains(program));
         self.counters.add(&readings_by_program(&old_programs, &reading.fresh), -1);
         self.counters.add(&readings_by_program(&programs, &after.fresh), 1);
@@ -238,7 +238,7 @@ impl Tx<'_> {
         counters: &mut Counters,
         no: i64,
         (old_at, old): (Millis, Reading),
-        (new_at, new): (Millis, Reading),
+        (new_at, mut new): (Millis, Reading),
         now: Millis,
     ) -> Result<()> {
         let edits = edits_between(&old.labels, &new.labels);
@@ -248,7 +248,8 @@ impl Tx<'_> {
             return Ok(());
         }
         if !edits.is_empty() {
-            self.put_change(no, &edits, Provenance { job: 0, revision: 0, at: now })?;
+            let change = self.put_change(no, &edits, Provenance { job: 0, revision: 0, at: now })?;
+            self.note_change(&mut new.changes, change)?;
         }
         self.put_reading(no, &new)
     }

@@ -1,5 +1,9 @@
 //! Items: read for a worker, shown to people, erased.
 
+use std::ops::Range;
+use std::rc::Rc;
+
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::codec::Fresh;
@@ -12,43 +16,127 @@ use crate::job::Filter;
 use crate::label::{Label, ProgramNo, Provenance, Revision};
 use crate::model::{Document, Item, Kind, Millis};
 
-/// An item as a worker reads it: one look, nothing kept.
+/// An item as a labeller reads it.
 #[derive(Debug, Clone)]
-pub struct ReadItem {
+pub struct ReadItem<'a> {
     pub kind: Kind,
-    pub id: String,
+    pub id: &'a str,
     pub edition: i64,
     pub at: Millis,
     pub shape: i64,
     pub version: Option<i64>,
     /// Who read it last, per program, where that was asked for.
-    pub fresh: Vec<(ProgramNo, Revision)>,
+    pub fresh: &'a [(ProgramNo, Revision)],
     /// Ids of its transcripts, where that was asked for.
     transcripts: Vec<String>,
-    content: Vec<u8>,
+    content: &'a [u8],
 }
 
-impl ReadItem {
+impl ReadItem<'_> {
     /// The id of a transcript by its ordinal.
     pub fn transcript_id(&self, ordinal: u32) -> &str {
         self.transcripts.get(ordinal as usize).map_or("", String::as_str)
     }
 
     pub fn document(&self) -> Result<Document<'_>> {
-        Ok(body::document(self.kind, &self.id, &self.content)?)
+        Ok(body::document(self.kind, self.id, self.content)?)
     }
 }
 
-fn read_item_from(row: &Row<'_>, fresh: Fresh) -> Result<ReadItem> {
+/// Items read together: one look, and no transaction that is open while they are analysed. Its memory serves the next ones.
+#[derive(Debug, Default)]
+pub struct ItemBatch {
+    /// What they are made of, one behind the other.
+    bytes: Vec<u8>,
+    fresh: Vec<(ProgramNo, Revision)>,
+    items: Vec<Option<Placed>>,
+}
+
+/// Where an item lies in its batch; in its columns up to the version.
+#[derive(Debug)]
+struct Placed {
+    kind: Kind,
+    edition: i64,
+    at: Millis,
+    shape: i64,
+    version: Option<i64>,
+    id: Range<usize>,
+    content: Range<usize>,
+    fresh: Range<usize>,
+}
+
+impl ItemBatch {
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// In the order in which they were asked for; None for one that is gone.
+    pub fn items(&self) -> impl Iterator<Item = Option<ReadItem<'_>>> {
+        self.items.iter().map(|placed| placed.as_ref().and_then(|placed| self.item(placed)))
+    }
+
+    fn item(&self, placed: &Placed) -> Option<ReadItem<'_>> {
+        Some(ReadItem {
+            kind: placed.kind,
+            id: str::from_utf8(self.bytes.get(placed.id.clone())?).ok()?,
+            edition: placed.edition,
+            at: placed.at,
+            shape: placed.shape,
+            version: placed.version,
+            fresh: self.fresh.get(placed.fresh.clone())?,
+            transcripts: Vec::new(),
+            content: self.bytes.get(placed.content.clone())?,
+        })
+    }
+
+    /// What a long item made it take is not kept.
+    fn clear(&mut self, bytes: usize) {
+        self.items.clear();
+        self.fresh.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(bytes.saturating_mul(2));
+    }
+
+    fn push(&mut self, row: &Row<'_>, fresh: Fresh) -> Result<()> {
+        let ReadItem { kind, id, edition, at, shape, version, content, .. } = read_item_from(row)?;
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(id.as_bytes());
+        let between = self.bytes.len();
+        self.bytes.extend_from_slice(content);
+        let first = self.fresh.len();
+        self.fresh.extend(fresh);
+        self.items.push(Some(Placed {
+            kind,
+            edition,
+            at,
+            shape,
+            version,
+            id: from..between,
+            content: between..self.bytes.len(),
+            fresh: first..self.fresh.len(),
+        }));
+        Ok(())
+    }
+}
+
+/// The columns that a [`ReadItem`] is made of.
+const READ: &str = "kind, id, edition, at, shape, version, content";
+
+fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
+    let damaged = |_| Error::Damaged("item".into());
     Ok(ReadItem {
-        kind: kind_from(row.get_ref(0)?.as_str().map_err(|_| Error::Damaged("item.kind".into()))?)?,
-        id: row.get(1)?,
+        kind: kind_from(row.get_ref(0)?.as_str().map_err(damaged)?)?,
+        id: row.get_ref(1)?.as_str().map_err(damaged)?,
         edition: row.get(2)?,
         at: row.get(3)?,
         shape: row.get(4)?,
         version: row.get(5)?,
-        content: row.get(6)?,
-        fresh,
+        content: row.get_ref(6)?.as_blob().map_err(damaged)?,
+        fresh: &[],
         transcripts: Vec::new(),
     })
 }
@@ -111,42 +199,49 @@ fn transcript_id(transcripts: &[String], ordinal: u32) -> String {
 }
 
 impl Store {
-    /// The first items of `numbers`, as many as fit in about `bytes` of stored text and at least one; None for one that
-    /// is gone. Who read them last comes along only when asked for.
-    pub fn read_items(&self, numbers: &[i64], bytes: usize, with_fresh: bool) -> Result<Vec<Option<ReadItem>>> {
+    /// Puts the first items of `numbers` into `batch`, as many as fit in about `bytes` of stored text and at least one.
+    /// Who read them last comes along only when asked for.
+    pub fn read_items(&self, numbers: &[i64], bytes: usize, with_fresh: bool, batch: &mut ItemBatch) -> Result<()> {
+        batch.clear(bytes);
+        let array: Vec<Value> = numbers.iter().map(|&number| number.into()).collect();
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT kind, id, edition, at, shape, version, content FROM item JOIN body ON item = no WHERE no = ?",
-            )?;
-            let mut items = Vec::with_capacity(numbers.len());
-            let mut size = 0;
-            for &number in numbers {
-                if size > bytes {
-                    break;
+            // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {READ}, value FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
+                 WHERE at IS NOT NULL"
+            ))?;
+            let mut rows = statement.query([Rc::new(array)])?;
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(7)?;
+                // Those before it that did not come are gone.
+                while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
+                    batch.items.push(None);
                 }
-                let mut rows = statement.query([number])?;
-                let Some(row) = rows.next()? else {
-                    items.push(None);
-                    continue;
-                };
                 let fresh = if with_fresh { reading_of(connection, number)?.fresh } else { Vec::new() };
-                let item = read_item_from(row, fresh)?;
-                size += item.content.len();
-                items.push(Some(item));
+                batch.push(row, fresh)?;
+                if batch.bytes.len() > bytes {
+                    return Ok(());
+                }
             }
-            Ok(items)
+            batch.items.resize_with(numbers.len(), || None);
+            Ok(())
         })
     }
 
     /// Calls `see` with the items that a filter selects, newest first, until it answers false or `most` were read; how
     /// many were.
-    pub fn each_item(&self, filter: &Filter, most: i64, mut see: impl FnMut(&ReadItem) -> Result<bool>) -> Result<i64> {
+    pub fn each_item(
+        &self,
+        filter: &Filter,
+        most: i64,
+        mut see: impl FnMut(&ReadItem<'_>) -> Result<bool>,
+    ) -> Result<i64> {
         let shapes = fitting_shapes(&self.names(), filter);
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT kind, id, edition, at, shape, version, content, transcripts FROM item JOIN body ON item = no
-                 WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
-            )?;
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {READ}, transcripts FROM item JOIN body ON item = no
+                 WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC"
+            ))?;
             let mut rows =
                 statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
             let mut read = 0;
@@ -154,8 +249,7 @@ impl Store {
                 if !shapes.contains(&row.get(4)?) {
                     continue;
                 }
-                let item =
-                    ReadItem { transcripts: list_from(&row.get::<_, String>(7)?)?, ..read_item_from(row, Vec::new())? };
+                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(7)?)?, ..read_item_from(row)? };
                 read += 1;
                 if !see(&item)? || read == most {
                     break;
@@ -227,13 +321,10 @@ fn erase(tx: &Tx<'_>, row: &ItemRow, now: Millis) -> Result<()> {
     counters.add_item(shape, -1);
     counters.add_labels(row.at.unwrap_or_default(), &reading.labels, -1);
     counters.flush(tx)?;
-    for sql in [
-        "DELETE FROM body WHERE item = ?",
-        "DELETE FROM reading WHERE item = ?",
-        "DELETE FROM mark WHERE item = ?",
-        "DELETE FROM change WHERE item = ?",
-        "DELETE FROM dry_change WHERE item = ?",
-    ] {
+    tx.erase_changes(row.no, &reading.changes)?;
+    for sql in
+        ["DELETE FROM body WHERE item = ?", "DELETE FROM reading WHERE item = ?", "DELETE FROM mark WHERE item = ?"]
+    {
         tx.prepare_cached(sql)?.execute([row.no])?;
     }
     tx.prepare_cached(

@@ -1,13 +1,15 @@
 //! Labels that stand, and what changed them: read page by page, so that an export of any size costs the same memory.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use rustc_hash::FxHashSet;
 
-use super::codec::{unpack_edits, unpack_labels};
+use super::codec::{Change, unpack_labels};
 use super::count::fitting_shapes;
+use super::history::{Lookup, dry_change, each_change_after};
 use super::items::ShownLabel;
 use super::jobs::job_row;
-use super::names::{kind_from, list_from};
+use super::names::list_from;
+use super::rows::item_by_no;
 use super::{Error, Result, Store};
 use crate::job::{Filter, JobId};
 use crate::label::{Provenance, TopicNo};
@@ -112,15 +114,13 @@ impl Store {
                     "since: changes up to number {pruned} are not here any more (retention_days, or a restore): take the last_change of /api/v1/status, read all labels, and follow from there"
                 )));
             }
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {CHANGE} FROM change JOIN item ON item.no = change.item WHERE change.no > ?
-                 ORDER BY change.no LIMIT ?"
-            ))?;
-            let mut rows = statement.query(params![after, limit as i64])?;
             let mut changes = Vec::new();
-            while let Some(row) = rows.next()? {
-                self.push_changes(row, &mut changes)?;
-            }
+            let mut left = limit;
+            each_change_after(connection, after, |change, by| {
+                self.push_changes(connection, change, by, &mut changes)?;
+                left = left.saturating_sub(1);
+                Ok(left > 0)
+            })?;
             Ok(changes)
         })
     }
@@ -132,9 +132,16 @@ impl Store {
         let next = tasks.last().map(|task| task.pos + 1);
         self.read(|connection| {
             let mut changes = Vec::new();
+            let mut lookup = Lookup::new(connection);
             for task in tasks.iter().filter(|task| task.change != 0) {
                 let first = changes.len();
-                self.change_by_no(connection, task.change, dry_run, &mut changes)?;
+                if dry_run {
+                    if let Some((change, by)) = dry_change(connection, task.change)? {
+                        self.push_changes(connection, &change, by, &mut changes)?;
+                    }
+                } else if let Some((change, by)) = lookup.change(task.change)? {
+                    self.push_changes(connection, change, by, &mut changes)?;
+                }
                 // As the job read it, not as it is now.
                 changes[first..].iter_mut().for_each(|change| change.version = task.version);
             }
@@ -142,45 +149,23 @@ impl Store {
         })
     }
 
-    fn change_by_no(
+    fn push_changes(
         &self,
         connection: &Connection,
-        no: i64,
-        dry_run: bool,
+        change: &Change,
+        by: Provenance,
         changes: &mut Vec<ChangeRow>,
     ) -> Result<()> {
-        let sql = match dry_run {
-            false => format!("SELECT {CHANGE} FROM change JOIN item ON item.no = change.item WHERE change.no = ?"),
-            true => format!(
-                "SELECT {DRY_CHANGE} FROM dry_change JOIN item ON item.no = dry_change.item WHERE dry_change.no = ?"
-            ),
-        };
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([no])?;
-        // An erased item has no history any more.
-        while let Some(row) = rows.next()? {
-            self.push_changes(row, changes)?;
-        }
-        Ok(())
-    }
-
-    fn push_changes(&self, row: &Row<'_>, changes: &mut Vec<ChangeRow>) -> Result<()> {
-        let kind = kind_from(row.get_ref(1)?.as_str().map_err(|_| damaged("kind"))?)?;
-        let transcripts = list_from(&row.get::<_, String>(4)?)?;
-        let by = Provenance {
-            job: row.get::<_, Option<i64>>(5)?.unwrap_or_default(),
-            revision: row.get::<_, Option<i64>>(6)?.unwrap_or_default(),
-            at: row.get(7)?,
-        };
-        let edits = unpack_edits(row.get_ref(8)?.as_blob().map_err(|_| damaged("edits"))?, by)?;
+        let item = item_by_no(connection, change.item)?.ok_or_else(|| damaged("history"))?;
+        let transcripts = item.transcript_ids()?;
         let names = self.names();
         let blank =
-            ChangeRow { no: row.get(0)?, kind, id: row.get(2)?, version: row.get(3)?, old: None, new: None, by };
-        if edits.is_empty() {
+            ChangeRow { no: change.no, kind: item.kind, id: item.id, version: item.version, old: None, new: None, by };
+        if change.edits.is_empty() {
             changes.push(blank);
             return Ok(());
         }
-        changes.extend(edits.iter().map(|edit| ChangeRow {
+        changes.extend(change.edits.iter().map(|edit| ChangeRow {
             old: edit.old.map(|label| names.show(&label, &transcripts)),
             new: edit.new.map(|label| names.show(&label, &transcripts)),
             ..blank.clone()
@@ -188,9 +173,6 @@ impl Store {
         Ok(())
     }
 }
-
-const CHANGE: &str = "change.no, kind, id, version, transcripts, job, revision, change.at, edits";
-const DRY_CHANGE: &str = "dry_change.no, kind, id, version, transcripts, job, NULL, dry_change.at, edits";
 
 fn damaged(what: &str) -> Error {
     Error::Damaged(format!("{what} of an item"))

@@ -51,7 +51,7 @@ impl Store {
             }
             tx.put_marks(row.no, &marks)?;
             let old = reading_of(tx, row.no)?;
-            let mut new = Reading { fresh: old.fresh.clone(), labels: with_marks(&old.labels, &marks, now) };
+            let mut new = Reading { labels: with_marks(&old.labels, &marks, now), ..old.clone() };
             if before.iter().any(|mark| marks.iter().all(|other| other.place != mark.place)) {
                 new.fresh.clear();
             }

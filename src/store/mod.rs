@@ -14,6 +14,7 @@ mod control;
 mod count;
 mod derive;
 mod frozen;
+mod history;
 mod import;
 mod items;
 mod jobs;
@@ -49,7 +50,7 @@ pub use control::Steering;
 pub use count::{Count, ProgramItems, TopicCounts};
 pub use derive::{Again, AgainWish};
 pub use import::{ImportCounts, ImportOutcome};
-pub use items::{ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
+pub use items::{ItemBatch, ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
 pub use jobs::{JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
@@ -267,6 +268,8 @@ impl r2d2::ManageConnection for Readers {
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
+        rusqlite::vtab::array::load_module(&connection)?;
+        schema::plan_once(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "cache_size", -2000)?;

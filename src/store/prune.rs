@@ -1,6 +1,6 @@
 //! What is not kept any more goes in small steps, so that the queue never waits for it.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
 use super::codec::unpack_entries;
 use super::writer::Tx;
@@ -90,6 +90,8 @@ impl Tx<'_> {
         let Some((no, pos, n)) = chunk else { return Ok(false) };
         let dry_run: bool =
             self.prepare_cached("SELECT dry_run FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+        // What a lease changed lies in one row: it went with the first of its numbers.
+        let mut gone = 0..=0;
         for packed in [
             "SELECT entries FROM result WHERE job = ?1 AND pos >= ?2 AND pos < ?3",
             "SELECT entry FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3 AND entry IS NOT NULL",
@@ -98,8 +100,14 @@ impl Tx<'_> {
             let mut rows = statement.query([job, pos, pos + n])?;
             while let Some(row) = rows.next()? {
                 let entries = row.get_ref(0)?.as_blob().map_err(|_| Error::Damaged("result.entries".into()))?;
-                for entry in unpack_entries(entries)?.iter().filter(|entry| entry.change != 0) {
-                    self.prune_change(entry.change, dry_run)?;
+                for no in unpack_entries(entries)?.into_iter().map(|entry| entry.change).filter(|&no| no != 0) {
+                    if dry_run {
+                        self.prepare_cached("DELETE FROM dry_change WHERE no = ?")?.execute([no])?;
+                    } else if !gone.contains(&no)
+                        && let Some(last) = self.prune_change(job, no)?
+                    {
+                        gone = no..=last;
+                    }
                 }
             }
         }
@@ -111,17 +119,6 @@ impl Tx<'_> {
         }
         self.prepare_cached("DELETE FROM chunk WHERE job = ? AND no = ?")?.execute([job, no])?;
         Ok(true)
-    }
-
-    fn prune_change(&self, no: i64, dry_run: bool) -> Result<()> {
-        if dry_run {
-            self.prepare_cached("DELETE FROM dry_change WHERE no = ?")?.execute([no])?;
-            return Ok(());
-        }
-        self.prepare_cached("DELETE FROM change WHERE no = ?")?.execute([no])?;
-        self.prepare_cached("UPDATE daemon SET last_change = ?1, pruned_change = max(pruned_change, ?2)")?
-            .execute(params![self.last_given_change(), no])?;
-        Ok(())
     }
 
     /// Nothing of it is left but its row.

@@ -3,7 +3,6 @@
 use rusqlite::params;
 
 use super::codec::Key;
-use super::count::Cut;
 use super::frozen::{Frozen, ITEM_WEIGHT};
 use super::jobs::{group_of, job_by_id, job_of_request, job_row};
 use super::rows::find_item;
@@ -296,18 +295,26 @@ impl Store {
         if !publish {
             return Ok(None);
         }
-        let cut = self.cut(filter, if split { limit } else { 0 })?;
-        if limit > 0 && cut.total > limit && !split {
-            return Err(Error::TooManyItems { count: cut.total, limit });
-        }
-        let empty_because = if cut.total == 0 { Some(self.why_empty(filter)?) } else { None };
-        Ok(Some(Range { cut, empty_because }))
+        let mut borders = Vec::new();
+        let any = if limit == 0 {
+            self.selects_any(filter)?
+        } else {
+            let cut = self.cut(filter, if split { limit } else { 0 })?;
+            if cut.total > limit && !split {
+                return Err(Error::TooManyItems { count: cut.total, limit });
+            }
+            borders = cut.borders;
+            cut.total > 0
+        };
+        let empty_because = if any { None } else { Some(self.why_empty(filter)?) };
+        Ok(Some(Range { borders, empty_because }))
     }
 }
 
 /// What a range selects as it is published, and why it may be nothing.
 struct Range {
-    cut: Cut,
+    /// Each is the first item of a next part.
+    borders: Vec<(Millis, i64)>,
     empty_because: Option<String>,
 }
 
@@ -322,7 +329,7 @@ fn publish_parts(
 ) -> Result<Vec<JobId>> {
     let mut ids = Vec::new();
     let mut start: Option<(Millis, i64)> = None;
-    for end in range.cut.borders.iter().copied().map(Some).chain([None]) {
+    for end in range.borders.iter().copied().map(Some).chain([None]) {
         let id = if ids.is_empty() { draft } else { tx.insert_job(wish, origin, now)? };
         tx.prepare_cached(
             "UPDATE job SET plan_at = ?2, plan_item = ?3, plan_end_at = ?4, plan_end_item = ?5 WHERE id = ?1",

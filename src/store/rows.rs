@@ -1,13 +1,13 @@
 //! The rows of an item that import, marks, commits and erasure share: read, written, counted.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use rustc_hash::FxHashMap;
 
-use super::codec::{Fresh, pack_edits, pack_labels, put_fresh, unpack_fresh, unpack_labels};
+use super::codec::{Fresh, pack_labels, put_fresh, unpack_fresh, unpack_labels};
 use super::names::{kind_from, list_from};
 use super::writer::Tx;
 use super::{Error, Result};
-use crate::label::{Edit, Label, Mark, Place, ProgramNo, Provenance, Revision, TopicNo};
+use crate::label::{Label, Mark, Place, ProgramNo, Revision, TopicNo};
 use crate::model::{Kind, Millis};
 
 /// A row of `item`.
@@ -70,14 +70,20 @@ pub(super) fn item_by_no(connection: &Connection, no: i64) -> Result<Option<Item
 pub(super) struct Reading {
     pub fresh: Fresh,
     pub labels: Vec<Label>,
+    /// Packed.
+    pub changes: Vec<u8>,
 }
 
 pub(super) fn reading_of(connection: &Connection, item: i64) -> Result<Reading> {
-    let mut statement = connection.prepare_cached("SELECT fresh, labels FROM reading WHERE item = ?")?;
+    let mut statement = connection.prepare_cached("SELECT fresh, labels, changes FROM reading WHERE item = ?")?;
     let mut rows = statement.query([item])?;
-    let Some(row) = rows.next()? else { return Ok(Reading::default()) };
-    let blob = |column| row.get_ref(column)?.as_blob().map_err(|_| Error::Damaged("reading".into()));
-    Ok(Reading { fresh: unpack_fresh(blob(0)?)?, labels: unpack_labels(blob(1)?)? })
+    rows.next()?.map_or_else(|| Ok(Reading::default()), |row| reading_from(row, 0))
+}
+
+/// From its three columns.
+pub(super) fn reading_from(row: &Row<'_>, first: usize) -> Result<Reading> {
+    let blob = |column| row.get_ref(first + column)?.as_blob().map_err(|_| Error::Damaged("reading".into()));
+    Ok(Reading { fresh: unpack_fresh(blob(0)?)?, labels: unpack_labels(blob(1)?)?, changes: blob(2)?.to_vec() })
 }
 
 pub(super) fn marks_of(connection: &Connection, item: i64) -> Result<Vec<Mark>> {
@@ -94,8 +100,12 @@ pub(super) fn marks_of(connection: &Connection, item: i64) -> Result<Vec<Mark>> 
 
 /// Who read an item of `programs` last, as (program, revision) pairs: 0 for a program that nobody read it for.
 pub(super) fn readings_by_program(programs: &[ProgramNo], fresh: &Fresh) -> Vec<(ProgramNo, Revision)> {
-    let read_by = |program| fresh.iter().find(|(p, _)| *p == program).map_or(0, |&(_, revision)| revision);
-    programs.iter().map(|&program| (program, read_by(program))).collect()
+    programs.iter().map(|&program| (program, read_by(fresh, program))).collect()
+}
+
+/// The revision that read an item for a program last; 0 where none did.
+pub(super) fn read_by(fresh: &Fresh, program: ProgramNo) -> Revision {
+    fresh.iter().find(|(other, _)| *other == program).map_or(0, |&(_, revision)| revision)
 }
 
 /// A day of `topic_day`, in milliseconds.
@@ -163,43 +173,42 @@ impl Counters {
     }
 }
 
+/// Writes readings of which it is known whether there is one: one after the other, as a commit does.
+pub(super) struct PutReading<'a> {
+    insert: CachedStatement<'a>,
+    update: CachedStatement<'a>,
+    fresh: Vec<u8>,
+}
+
+impl<'a> PutReading<'a> {
+    pub fn new(tx: &'a Tx<'_>) -> Result<PutReading<'a>> {
+        Ok(PutReading {
+            insert: tx.prepare_cached("INSERT INTO reading (item, fresh, labels, changes) VALUES (?, ?, ?, ?)")?,
+            update: tx.prepare_cached("UPDATE reading SET fresh = ?2, labels = ?3, changes = ?4 WHERE item = ?1")?,
+            fresh: Vec::new(),
+        })
+    }
+
+    pub fn put(&mut self, item: i64, reading: &Reading, is_new: bool) -> Result<()> {
+        self.fresh.clear();
+        put_fresh(&mut self.fresh, &reading.fresh);
+        let put = if is_new { &mut self.insert } else { &mut self.update };
+        put.execute(params![item, self.fresh, pack_labels(&reading.labels), reading.changes])?;
+        Ok(())
+    }
+}
+
 impl Tx<'_> {
     pub fn put_reading(&self, item: i64, reading: &Reading) -> Result<()> {
         let mut fresh = Vec::with_capacity(reading.fresh.len() * 4);
         put_fresh(&mut fresh, &reading.fresh);
         // Not INSERT OR REPLACE: for that SQLite opens a savepoint a row, a fifth of all that a job costs.
         self.prepare_cached(
-            "INSERT INTO reading (item, fresh, labels) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET fresh = excluded.fresh, labels = excluded.labels",
+            "INSERT INTO reading (item, fresh, labels, changes) VALUES (?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET fresh = excluded.fresh, labels = excluded.labels, changes = excluded.changes",
         )?
-        .execute(params![item, fresh, pack_labels(&reading.labels)])?;
+        .execute(params![item, fresh, pack_labels(&reading.labels), reading.changes])?;
         Ok(())
-    }
-
-    /// Adds a row of history and answers its number.
-    pub fn put_change(&self, item: i64, edits: &[Edit], by: Provenance) -> Result<i64> {
-        let no = self.next_change();
-        self.prepare_cached("INSERT INTO change (no, item, job, revision, at, edits) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![
-                no,
-                item,
-                Some(by.job).filter(|&job| job != 0),
-                Some(by.revision).filter(|&revision| revision != 0),
-                by.at,
-                pack_edits(edits, by)
-            ])?;
-        Ok(no)
-    }
-
-    /// Adds a row of what a dry run would have changed, and answers its number.
-    pub fn put_dry_change(&self, item: i64, edits: &[Edit], by: Provenance) -> Result<i64> {
-        self.prepare_cached("INSERT INTO dry_change (item, job, at, edits) VALUES (?, ?, ?, ?)")?.execute(params![
-            item,
-            by.job,
-            by.at,
-            pack_edits(edits, by)
-        ])?;
-        Ok(self.last_insert_rowid())
     }
 
     pub fn put_marks(&self, item: i64, marks: &[Mark]) -> Result<()> {

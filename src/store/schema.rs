@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::{Durability, Error, Result};
 
@@ -56,6 +57,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrong)?;
     }
     set_pragmas(connection, durability)?;
+    plan_once(connection)?;
     let transaction = connection.transaction()?;
     if fresh {
         transaction.execute_batch(SCHEMA)?;
@@ -74,6 +76,11 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Has statements prepared once, for whatever is bound: SQLite would plan some of them anew at each new value.
+pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 /// Sets what the writer relies on and reads each back: SQLite ignores a pragma that it cannot follow.

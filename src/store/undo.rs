@@ -1,11 +1,12 @@
 //! What a job did to single items, as it has to be known to take it back.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::codec::{Entry, Key, Refreshed, unpack_edits, unpack_entries};
+use super::codec::{Entry, Key, Refreshed, unpack_entries};
+use super::history::Lookup;
 use super::{Error, Result, Store};
 use crate::job::JobId;
-use crate::label::{Edit, Provenance};
+use crate::label::Edit;
 
 /// What a job did to one item.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,10 +22,11 @@ impl Store {
     pub fn undos(&self, job: JobId, keys: &[Key]) -> Result<Vec<std::result::Result<Undo, String>>> {
         self.read(|connection| {
             let mut last = Results { first: 0, entries: Vec::new() };
+            let mut changes = Lookup::new(connection);
             keys.iter()
                 .map(|key| {
                     let pos = key.asked.ok_or_else(|| Error::Damaged("a revert's list names no position".into()))?;
-                    match last.entry(connection, job, pos).and_then(|entry| undo(connection, entry)) {
+                    match last.entry(connection, job, pos).and_then(|entry| undo(&mut changes, entry)) {
                         // One damaged row must not keep the others from being taken back.
                         Err(Error::Damaged(what)) => Ok(Err(what)),
                         other => other.map(Ok),
@@ -75,17 +77,13 @@ impl Results {
     }
 }
 
-fn undo(connection: &Connection, entry: Entry) -> Result<Undo> {
+fn undo(changes: &mut Lookup<'_>, entry: Entry) -> Result<Undo> {
     let mut undo = Undo { edition: entry.edition, edits: Vec::new(), refreshed: entry.refreshed };
-    if entry.change != 0 {
-        let row: Option<(i64, Option<i64>, i64, Vec<u8>)> = connection
-            .prepare_cached("SELECT job, revision, at, edits FROM change WHERE no = ?")?
-            .query_row(params![entry.change], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-            .optional()?;
-        // Where there is none the item was erased, and whatever has its key now has another text.
-        if let Some((job, revision, at, edits)) = row {
-            undo.edits = unpack_edits(&edits, Provenance { job, revision: revision.unwrap_or_default(), at })?;
-        }
+    // Where there is none the item was erased, and whatever has its key now has another text.
+    if entry.change != 0
+        && let Some((change, _)) = changes.change(entry.change)?
+    {
+        undo.edits = change.edits.clone();
     }
     Ok(undo)
 }

@@ -109,6 +109,7 @@ impl Writer {
             [],
             |row| row.get(0),
         )?;
+        rusqlite::vtab::array::load_module(&connection)?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.wal_hook(Some(note_log_pages))?;
         let (sender, receiver) = bounded(WAITING);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use relabeld::job::Outcome;
 use relabeld::label::{Evidence as Found, Place as Numbered, ProgramRules, Scope};
 use relabeld::model::{Failure, Participants};
-use relabeld::store::{Done, Finding, LeasedItem, ReadItem, Store};
+use relabeld::store::{Done, Finding, ItemBatch, LeasedItem, ReadItem, Store};
 
 use crate::jobs::Job;
 use crate::ops::Fate;
@@ -20,11 +20,12 @@ impl Pair {
         let job = &self.jobs.by_id[&held.job()];
         let items = &held.leased.items;
         let numbers: Vec<i64> = items.iter().map(|item| item.key.item).collect();
-        let read = self.store.read_items(&numbers, usize::MAX, true).map_err(tell)?;
+        let mut batch = ItemBatch::default();
+        self.store.read_items(&numbers, usize::MAX, true, &mut batch).map_err(tell)?;
         let keys: Vec<_> = items.iter().map(|item| item.key).collect();
         let undos = job.reverts.map(|of| self.store.undos(of, &keys).map_err(tell)).transpose()?;
         let mut looked = Vec::with_capacity(items.len());
-        for (nth, (item, read)) in items.iter().zip(read).enumerate() {
+        for (nth, (item, read)) in items.iter().zip(batch.items()).enumerate() {
             let fate = fates[nth % fates.len()];
             let plan = if item.elsewhere { Plan::Elsewhere } else { self.plan(job, item.pos as usize, fate) };
             let finding = match (&undos, item.elsewhere) {
@@ -80,7 +81,7 @@ impl Pair {
     }
 
     /// As the engine's workers do it, with the store's own numbers.
-    fn attempt(&self, job: &Job, item: &LeasedItem, read: Option<ReadItem>, fate: Fate) -> Result<Finding, String> {
+    fn attempt(&self, job: &Job, item: &LeasedItem, read: Option<ReadItem<'_>>, fate: Fate) -> Result<Finding, String> {
         let Some(read) = read else { return Ok(Finding::Gone) };
         if item.key.asked.is_some() && item.key.asked != read.version {
             return Ok(Finding::StaleVersion);
@@ -135,7 +136,7 @@ fn failed(fate: Fate, now: i64) -> Finding {
 }
 
 /// The stub labeller on the stored text, with the stored rules: topics of the scope alone, by place.
-fn stub(store: &Store, revision: i64, scope: &Scope, read: &ReadItem) -> Result<Vec<(Numbered, Found)>, String> {
+fn stub(store: &Store, revision: i64, scope: &Scope, read: &ReadItem<'_>) -> Result<Vec<(Numbered, Found)>, String> {
     let catalogue = store.revision(Some(revision)).map_err(tell)?.catalogue;
     let document = read.document().map_err(tell)?;
     let names = store.names();

@@ -2,7 +2,7 @@
 
 use relabeld::job::Filter;
 use relabeld::model::Kind::Conversation;
-use relabeld::store::{Durability, Error, Store};
+use relabeld::store::{Durability, Error, ItemBatch, Store};
 
 use crate::Desk;
 use crate::common::wish;
@@ -44,7 +44,10 @@ fn check_finds_planted_damage() {
         ("DELETE FROM body WHERE item = 1", "item 1"),
         ("UPDATE item SET marked = 1 WHERE no = 1", "item 1"),
         ("UPDATE shape SET items = items + 1", "shape 1"),
-        ("UPDATE change SET edits = x'03' WHERE no = 1", "change 1"),
+        ("UPDATE change SET entries = x'03'", "it does not decode"),
+        ("UPDATE change SET no = no - 1", "out of order"),
+        ("UPDATE reading SET changes = x'' WHERE item = 1", "item 1 does not know of it"),
+        ("UPDATE reading SET changes = x'80' WHERE item = 1", "its list of changes does not decode"),
         ("PRAGMA foreign_keys = 0; INSERT INTO mark VALUES (99, 0, 0, 1, 'is')", "mark"),
         ("PRAGMA foreign_keys = 0; UPDATE item SET shape = 99 WHERE no = 1", "item 1"),
     ] {
@@ -60,14 +63,16 @@ fn what_does_not_decode_is_an_error_and_no_panic() {
     let desk = busy();
     desk.raw()
         .execute_batch(
-            "UPDATE body SET content = x'01ffff'; UPDATE reading SET labels = x'80'; UPDATE change SET edits = x'03';
+            "UPDATE body SET content = x'01ffff'; UPDATE reading SET labels = x'80'; UPDATE change SET entries = x'03';
              UPDATE result SET entries = x'ff'; UPDATE chunk SET keys = x'ffffffffffffffffffff' WHERE job = 1",
         )
         .unwrap();
     let damaged = |error: Option<Error>| assert!(matches!(error, Some(Error::Damaged(_))), "{error:?}");
     let store = &desk.store;
     damaged(store.show_item(Conversation, "c000").err());
-    damaged(store.read_items(&[1], 1 << 20, false).unwrap().remove(0).unwrap().document().err());
+    let mut batch = ItemBatch::default();
+    store.read_items(&[1], 1 << 20, false, &mut batch).unwrap();
+    damaged(batch.items().next().unwrap().unwrap().document().err());
     damaged(store.changes_after(0, 10).err());
     damaged(store.task_rows(1, 0).err());
     damaged(store.task_rows(2, 0).err());

@@ -3,27 +3,32 @@
 use std::collections::hash_map;
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension;
-
-use super::{Commit, Deed, Done, Ending, Finding, LeaseOutcome};
+use super::known::Known;
+use super::{Commit, Deed, Done, Ending, Finding, LeaseOutcome, Sum};
 use crate::job::Outcome;
-use crate::label::{Evidence, Label, Place, ProgramRules, Provenance, Revision, Scope, Standing, TopicNo, apply};
+use crate::label::{Evidence, Label, Place, ProgramRules, Revision, Scope, Standing, TopicNo, apply};
 use crate::model::{Failure, Millis};
 use crate::store::catalogue::topics_of;
 use crate::store::codec::{Entry, Fresh, Refreshed};
-use crate::store::rows::{Reading, marks_of, reading_of, readings_by_program};
+use crate::store::rows::{Reading, marks_of, read_by};
 use crate::store::{Error, Result};
 
 /// What stands of an item before a reading is applied to it.
-struct Known {
+struct Stood {
     item: i64,
     at: Millis,
     marked: bool,
-    old: Reading,
+    old: Option<Reading>,
 }
 
 impl Commit<'_> {
-    pub(super) fn finish(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<Ending> {
+    pub(super) fn finish(
+        &mut self,
+        outcome: &LeaseOutcome,
+        sum: &mut Sum,
+        done: &Done,
+        known: Option<Known>,
+    ) -> Result<Ending> {
         let plain = |outcome: Outcome| {
             Ok(Ending::Entry(Entry { code: Entry::code_of(outcome), attempts: done.attempts, ..Entry::elsewhere() }))
         };
@@ -39,37 +44,29 @@ impl Commit<'_> {
                 }
                 Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
             }
-            Finding::TakeBack(undo) => self.take_back(outcome, done, undo),
+            Finding::TakeBack(undo) => self.take_back(outcome, sum, done, known, undo),
             Finding::Read { edition, version, scope, found } => {
-                let item = self
-                    .tx
-                    .prepare_cached("SELECT edition, marked, at FROM item WHERE no = ?")?
-                    .query_row([done.key.item], |row| {
-                        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<Millis>>(2)?))
-                    })
-                    .optional()?;
-                match item {
-                    Some((stored, marked, Some(at))) if stored == *edition => {
-                        let entry = Entry {
-                            code: Entry::NO_TOPICS,
-                            attempts: done.attempts,
-                            edition: *edition,
-                            version: *version,
-                            ..Entry::elsewhere()
-                        };
-                        let item = done.key.item;
-                        let old = match reading_of(self.tx, item) {
-                            // One damaged item must not keep the others from being committed, start after start.
-                            // Nothing of it is written yet; from here on damage ends the whole commit.
-                            Err(Error::Damaged(what)) => return Ok(Ending::Error(what)),
-                            old => old?,
-                        };
-                        let known = Known { item, at, marked, old };
-                        self.read_item(outcome, known, scope, found, entry).map(Ending::Entry)
-                    }
-                    Some((_, _, Some(_))) => Ok(Ending::Again { not_before: 0, charged: false, error: None }),
-                    Some((_, _, None)) | None => plain(Outcome::Gone),
+                let Some((known, at)) = known.and_then(|known| known.at.map(|at| (known, at))) else {
+                    return plain(Outcome::Gone);
+                };
+                if known.edition != *edition {
+                    return Ok(Ending::Again { not_before: 0, charged: false, error: None });
                 }
+                let entry = Entry {
+                    code: Entry::NO_TOPICS,
+                    attempts: done.attempts,
+                    edition: *edition,
+                    version: *version,
+                    ..Entry::elsewhere()
+                };
+                let old = match known.reading {
+                    Ok(old) => old,
+                    // One damaged item must not keep the others from being committed, start after start.
+                    // Nothing of it is written yet; from here on damage ends the whole commit.
+                    Err(what) => return Ok(Ending::Error(what)),
+                };
+                let stood = Stood { item: done.key.item, at, marked: known.marked, old };
+                self.read_item(outcome, sum, stood, scope, found, entry).map(Ending::Entry)
             }
         }
     }
@@ -77,7 +74,8 @@ impl Commit<'_> {
     fn read_item(
         &mut self,
         outcome: &LeaseOutcome,
-        Known { item, at, marked, old }: Known,
+        Sum { ledger, changes }: &mut Sum,
+        Stood { item, at, marked, old }: Stood,
         scope: &Scope,
         found: &[(Place, Evidence)],
         entry: Entry,
@@ -85,6 +83,8 @@ impl Commit<'_> {
         let Deed::Label { revision, keep_when_empty } = outcome.deed else {
             return Err(Error::Damaged(format!("job {} reads, and is there to take back", outcome.lease.job)));
         };
+        let is_new = old.is_none();
+        let old = old.unwrap_or_default();
         let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let own_scope = narrowed.then(|| {
@@ -98,7 +98,7 @@ impl Commit<'_> {
         }
         let hands_off = if narrowed { self.hands_off(whole_scope, newer)? } else { Vec::new() };
 
-        let by = Provenance { job: outcome.lease.job, revision, at: self.now };
+        let by = changes.by();
         let found: Vec<Label> =
             found.iter().map(|&(place, evidence)| Label { place, evidence: Some(evidence), by }).collect();
         let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
@@ -106,11 +106,8 @@ impl Commit<'_> {
         let standing = Standing { labels: &old.labels, marks: &marks, hands_off: &hands_off };
         let applied = has_topics.then(|| apply(standing, &found, scope, keep_when_empty));
 
-        let programs: Vec<_> = scope.programs.iter().map(|rules| rules.program).collect();
-        let before = readings_by_program(&programs, &old.fresh);
-        let stale: Fresh = before.into_iter().filter(|(_, read)| *read != revision).collect();
         let edits = applied.as_ref().map_or(&[][..], |applied| &applied.edits);
-        let change = self.put_edits(outcome, item, edits, by)?;
+        let change = self.put_edits(outcome, changes, item, edits)?;
         let code = match &applied {
             None => Entry::code_of(Outcome::ProgramHasNoTopics),
             Some(applied) if !applied.detected && keep_when_empty => Entry::NO_TOPICS,
@@ -118,28 +115,39 @@ impl Commit<'_> {
             Some(_) => Entry::code_of(Outcome::Changed),
         };
         if let Some(applied) = &applied {
-            self.count_labels(outcome.lease.job, applied.counts, &applied.edits);
+            ledger.count_labels(applied.counts, &applied.edits);
+            self.total.labels.add(applied.counts);
         }
         if outcome.dry_run {
             return Ok(Entry { code, change, ..entry });
         }
-        if let Some(applied) = applied.as_ref().filter(|_| change != 0) {
-            self.counters.add_labels(at, &old.labels, -1);
+        let refreshed: Vec<Refreshed> = scope
+            .programs
+            .iter()
+            .map(|rules| Refreshed {
+                program: rules.program,
+                before: read_by(&old.fresh, rules.program),
+                after: revision,
+            })
+            .filter(|refreshed| refreshed.before != revision)
+            .collect();
+        if change == 0 && refreshed.is_empty() {
+            return Ok(Entry { code, ..entry });
+        }
+        let mut new = old;
+        for &Refreshed { program, before, after } in &refreshed {
+            self.counters.add(&[(program, before)], -1);
+            self.counters.add(&[(program, after)], 1);
+            new.fresh.retain(|(other, _)| *other != program);
+            new.fresh.push((program, after));
+        }
+        if let Some(applied) = applied.filter(|_| change != 0) {
+            self.counters.add_labels(at, &new.labels, -1);
             self.counters.add_labels(at, &applied.labels, 1);
+            new.labels = applied.labels;
+            self.tx.note_change(&mut new.changes, change)?;
         }
-        if change != 0 || !stale.is_empty() {
-            let mut fresh = old.fresh;
-            self.counters.add(&stale, -1);
-            for (program, _) in &stale {
-                fresh.retain(|(other, _)| other != program);
-                fresh.push((*program, revision));
-                self.counters.add(&[(*program, revision)], 1);
-            }
-            let labels = applied.map_or(old.labels, |applied| applied.labels);
-            self.tx.put_reading(item, &Reading { fresh, labels })?;
-        }
-        let refreshed =
-            stale.into_iter().map(|(program, before)| Refreshed { program, before, after: revision }).collect();
+        self.put_reading.put(item, &new, is_new)?;
         Ok(Entry { code, change, refreshed, ..entry })
     }
 

@@ -2,7 +2,8 @@
 
 use rusqlite::params;
 
-use super::{Commit, Done, Ending, LeaseId, LeaseOutcome};
+use super::known::Known;
+use super::{Commit, Done, Ending, LeaseId, LeaseOutcome, Sum};
 use crate::job::{JobId, Reason};
 use crate::store::Result;
 
@@ -35,7 +36,13 @@ impl Commit<'_> {
         self.write_row(job, done, ending)
     }
 
-    pub(super) fn task(&mut self, outcome: &LeaseOutcome, done: &Done) -> Result<()> {
+    pub(super) fn task(
+        &mut self,
+        outcome: &LeaseOutcome,
+        sum: &mut Sum,
+        done: &Done,
+        known: Option<Known>,
+    ) -> Result<()> {
         let LeaseId { job, epoch, lease, .. } = outcome.lease;
         let held: bool = self
             .tx
@@ -47,8 +54,8 @@ impl Commit<'_> {
             self.total.fenced += 1;
             return Ok(());
         }
-        let ending = self.finish(outcome, done)?;
-        self.account(outcome, &ending);
+        let ending = self.finish(outcome, sum, done, known)?;
+        self.account(outcome, &mut sum.ledger, &ending);
         self.write_row(job, done, &ending)
     }
 

@@ -1,83 +1,69 @@
 //! What taking back comes to on one item: all of what a job did to it, or nothing.
 
-use rusqlite::OptionalExtension;
-
-use super::{Commit, Done, Ending, LeaseOutcome};
+use super::known::Known;
+use super::{Commit, Done, Ending, LeaseOutcome, Sum};
 use crate::job::{LabelCounts, Outcome};
-use crate::label::{Edit, Label, Mark, Place, Provenance};
-use crate::model::Millis;
+use crate::label::{Edit, Label, Mark, Place};
+use crate::store::Result;
 use crate::store::codec::{Entry, Fresh, Refreshed};
-use crate::store::rows::{Reading, marks_of, reading_of};
+use crate::store::rows::{marks_of, read_by};
 use crate::store::undo::Undo;
-use crate::store::{Error, Result};
-
-/// An item as it stands when something of it is taken back.
-struct Now {
-    edition: i64,
-    text_since: i64,
-    at: Millis,
-    shape: i64,
-    version: Option<i64>,
-    marked: bool,
-}
 
 impl Commit<'_> {
-    pub(super) fn take_back(&mut self, outcome: &LeaseOutcome, done: &Done, undo: &Undo) -> Result<Ending> {
+    pub(super) fn take_back(
+        &mut self,
+        outcome: &LeaseOutcome,
+        Sum { ledger, changes }: &mut Sum,
+        done: &Done,
+        known: Option<Known>,
+        undo: &Undo,
+    ) -> Result<Ending> {
         let item = done.key.item;
-        let now = self
-            .tx
-            .prepare_cached(
-                "SELECT edition, text_since, at, shape, version, marked FROM item WHERE no = ? AND at IS NOT NULL",
-            )?
-            .query_row([item], |row| {
-                Ok(Now {
-                    edition: row.get(0)?,
-                    text_since: row.get(1)?,
-                    at: row.get(2)?,
-                    shape: row.get(3)?,
-                    version: row.get(4)?,
-                    marked: row.get(5)?,
-                })
-            })
-            .optional()?;
         let ended = |code| Entry { code: Entry::code_of(code), attempts: done.attempts, ..Entry::elsewhere() };
-        let Some(now) = now else { return Ok(Ending::Entry(ended(Outcome::Gone))) };
-        let old = match reading_of(self.tx, item) {
-            // As in a reading: damage is its item's alone, as long as nothing is written.
-            Err(Error::Damaged(what)) => return Ok(Ending::Error(what)),
-            old => old?,
+        let Some(Known { edition, text_since, at: Some(at), shape: Some(shape), version, marked, reading }) = known
+        else {
+            return Ok(Ending::Entry(ended(Outcome::Gone)));
         };
-        let marks = if now.marked { marks_of(self.tx, item)? } else { Vec::new() };
-        let ended = |code| Entry { edition: now.edition, version: now.version, ..ended(code) };
-        if undo.edition < now.text_since || !stands(&old.labels, &marks, &undo.edits) {
+        let old = match reading {
+            // As in a reading: damage is its item's alone, as long as nothing is written.
+            Err(what) => return Ok(Ending::Error(what)),
+            Ok(old) => old,
+        };
+        let is_new = old.is_none();
+        let old = old.unwrap_or_default();
+        let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
+        let ended = |code| Entry { edition, version, ..ended(code) };
+        if undo.edition < text_since || !stands(&old.labels, &marks, &undo.edits) {
             return Ok(Ending::Entry(ended(Outcome::NewerChange)));
         }
 
-        let programs = self.tx.programs_of(now.shape)?;
+        let programs = self.tx.programs_of(shape)?;
         let refreshed = restored(&old.fresh, undo.refreshed.iter().filter(|r| programs.contains(&r.program)));
         let edits: Vec<Edit> = undo.edits.iter().map(|edit| Edit { old: edit.new, new: edit.old }).collect();
         let labels = edited(&old.labels, &edits);
         let counts = counts_of(&labels, &edits);
-        self.count_labels(outcome.lease.job, counts, &edits);
-        let by = Provenance { job: outcome.lease.job, revision: 0, at: self.now };
-        let change = self.put_edits(outcome, item, &edits, by)?;
+        ledger.count_labels(counts, &edits);
+        self.total.labels.add(counts);
+        let change = self.put_edits(outcome, changes, item, &edits)?;
         let code = if edits.is_empty() { Outcome::Unchanged } else { Outcome::Changed };
         if outcome.dry_run {
             return Ok(Ending::Entry(Entry { change, ..ended(code) }));
         }
+        let mut new = old;
         if !edits.is_empty() {
-            self.counters.add_labels(now.at, &old.labels, -1);
-            self.counters.add_labels(now.at, &labels, 1);
+            self.counters.add_labels(at, &new.labels, -1);
+            self.counters.add_labels(at, &labels, 1);
+            new.labels = labels;
+            self.tx.note_change(&mut new.changes, change)?;
         }
-        let mut fresh = old.fresh;
         for &Refreshed { program, before, after } in &refreshed {
             self.counters.add(&[(program, before)], -1);
             self.counters.add(&[(program, after)], 1);
-            fresh.retain(|(other, _)| *other != program);
-            fresh.extend(Some((program, after)).filter(|_| after != 0));
+            new.fresh.retain(|(other, _)| *other != program);
+            new.fresh.extend(Some((program, after)).filter(|_| after != 0));
         }
         if !edits.is_empty() || !refreshed.is_empty() {
-            self.tx.put_reading(item, &Reading { fresh, labels })?;
+            self.put_reading.put(item, &new, is_new)?;
         }
         Ok(Ending::Entry(Entry { change, refreshed, ..ended(code) }))
     }
@@ -99,10 +85,9 @@ fn stands(labels: &[Label], marks: &[Mark], edits: &[Edit]) -> bool {
 /// Freshness goes back to what it was where it is what the job left. Where others have read the item since, it is not
 /// known what stands by whose rules: it counts as not read, and the next job that looks for stale items takes it.
 fn restored<'a>(fresh: &Fresh, refreshed: impl Iterator<Item = &'a Refreshed>) -> Vec<Refreshed> {
-    let read_by = |program| fresh.iter().find(|(other, _)| *other == program).map_or(0, |&(_, revision)| revision);
     refreshed
         .map(|&Refreshed { program, before, after }| {
-            let now = read_by(program);
+            let now = read_by(fresh, program);
             Refreshed { program, before: now, after: if now == after { before } else { 0 } }
         })
         .filter(|refreshed| refreshed.before != refreshed.after)
