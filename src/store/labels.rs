@@ -1,6 +1,6 @@
 //! Labels that stand, and what changed them: read page by page, so that an export of any size costs the same memory.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params_from_iter};
 use rustc_hash::FxHashSet;
 
 use super::codec::{Change, unpack_labels};
@@ -63,39 +63,52 @@ impl Store {
             let names = self.names();
             let shapes = fitting_shapes(&names, &query.filter);
             let topics: FxHashSet<TopicNo> = query.topics.iter().filter_map(|id| names.topic(id)).collect();
-            let mut statement = connection.prepare_cached(
-                "SELECT at, no, shape, id, version, transcripts, labels FROM item JOIN reading ON item = no
-                 WHERE at IS NOT NULL AND (at, no) > (?, ?) AND at < ? ORDER BY at, no LIMIT ?",
-            )?;
             let from = query.filter.from.map_or((i64::MIN, i64::MIN), |from| (from, i64::MIN));
             let (at, no) = after.unwrap_or(from);
-            let mut items =
-                statement.query(params![at, no, query.filter.until.unwrap_or(i64::MAX), PAGE_ITEMS as i64])?;
+            let until = query.filter.until.unwrap_or(i64::MAX);
             let mut rows = Vec::new();
             let mut seen = 0;
             let mut next = None;
-            while let Some(item) = items.next()? {
-                seen += 1;
-                next = Some((item.get(0)?, item.get(1)?));
-                let shape = item.get(2)?;
-                if !shapes.contains(&shape) {
-                    continue;
+            // In two goes, as in planning: items of one time may be many.
+            for (sql, from) in [
+                (
+                    "SELECT at, no, shape, id, version, transcripts, labels FROM item JOIN reading ON item = no
+                     WHERE at < ?1 AND at = ?2 AND no > ?3 ORDER BY no",
+                    &[until, at, no][..],
+                ),
+                (
+                    "SELECT at, no, shape, id, version, transcripts, labels FROM item JOIN reading ON item = no
+                     WHERE at < ?1 AND at > ?2 ORDER BY at, no",
+                    &[until, at][..],
+                ),
+            ] {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut items = statement.query(params_from_iter(from))?;
+                while seen < PAGE_ITEMS
+                    && let Some(item) = items.next()?
+                {
+                    seen += 1;
+                    next = Some((item.get(0)?, item.get(1)?));
+                    let shape = item.get(2)?;
+                    if !shapes.contains(&shape) {
+                        continue;
+                    }
+                    let labels = unpack_labels(item.get_ref(6)?.as_blob().map_err(|_| damaged("labels"))?)?;
+                    if labels.is_empty() {
+                        continue;
+                    }
+                    let kind = names.shape(shape).map(|shape| shape.kind).ok_or_else(|| damaged("shape"))?;
+                    let transcripts = list_from(&item.get::<_, String>(5)?)?;
+                    let id: String = item.get(3)?;
+                    let version = item.get(4)?;
+                    let wanted = |topic| query.topics.is_empty() || topics.contains(&topic);
+                    rows.extend(labels.iter().filter(|label| wanted(label.place.topic)).map(|label| LabelRow {
+                        kind,
+                        id: id.clone(),
+                        version,
+                        label: names.show(label, &transcripts),
+                    }));
                 }
-                let labels = unpack_labels(item.get_ref(6)?.as_blob().map_err(|_| damaged("labels"))?)?;
-                if labels.is_empty() {
-                    continue;
-                }
-                let kind = names.shape(shape).map(|shape| shape.kind).ok_or_else(|| damaged("shape"))?;
-                let transcripts = list_from(&item.get::<_, String>(5)?)?;
-                let id: String = item.get(3)?;
-                let version = item.get(4)?;
-                let wanted = |topic| query.topics.is_empty() || topics.contains(&topic);
-                rows.extend(labels.iter().filter(|label| wanted(label.place.topic)).map(|label| LabelRow {
-                    kind,
-                    id: id.clone(),
-                    version,
-                    label: names.show(label, &transcripts),
-                }));
             }
             Ok((rows, next.filter(|_| seen == PAGE_ITEMS)))
         })

@@ -1,6 +1,6 @@
 //! Planning: the keys of what a filter selects are frozen, chunk by chunk.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, params, params_from_iter};
 use rustc_hash::FxHashSet;
 
 use super::codec::Key;
@@ -132,21 +132,29 @@ impl Planning<'_> {
     /// The next keys, and where the page after them begins; None after the last. All pages but the last are whole
     /// chunks, so that the chunk of a position is known without looking.
     fn page(&self) -> Result<(Frozen, Option<Border>)> {
-        let mut statement = self.snapshot.prepare_cached(
-            "SELECT at, no, shape, size FROM item WHERE at IS NOT NULL AND (at, no) >= (?, ?) AND (at, no) < (?, ?)
-             ORDER BY at, no",
-        )?;
-        let mut rows = statement.query(params![self.cursor.0, self.cursor.1, self.end.0, self.end.1])?;
         let mut list = Frozen::default();
-        while let Some(row) = rows.next()? {
-            if !self.shapes.contains(&row.get(2)?) {
-                continue;
+        let (at, item) = self.cursor;
+        // In two goes: a comparison of both columns would be looked up by the first alone, and walk anew at each page over
+        // all items of one time.
+        for (sql, from) in [
+            ("SELECT at, no, shape, size FROM item WHERE at = ?1 AND no >= ?2 ORDER BY no", &[at, item][..]),
+            ("SELECT at, no, shape, size FROM item WHERE at > ?1 ORDER BY at, no", &[at][..]),
+        ] {
+            let mut statement = self.snapshot.prepare_cached(sql)?;
+            let mut rows = statement.query(params_from_iter(from))?;
+            while let Some(row) = rows.next()? {
+                let here = (row.get(0)?, row.get(1)?);
+                if here >= self.end {
+                    return Ok((list.whole(), None));
+                }
+                if !self.shapes.contains(&row.get(2)?) {
+                    continue;
+                }
+                if list.total == (PAGE_CHUNKS * CHUNK_ITEMS) as i64 {
+                    return Ok((list, Some(here)));
+                }
+                list.push(Key { item: here.1, asked: None }, row.get::<_, i64>(3)? + ITEM_WEIGHT);
             }
-            let (at, item) = (row.get(0)?, row.get(1)?);
-            if list.total == (PAGE_CHUNKS * CHUNK_ITEMS) as i64 {
-                return Ok((list, Some((at, item))));
-            }
-            list.push(Key { item, asked: None }, row.get::<_, i64>(3)? + ITEM_WEIGHT);
         }
         Ok((list.whole(), None))
     }
