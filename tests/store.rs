@@ -23,6 +23,8 @@ mod drafts;
 mod import;
 #[path = "store/jobs.rs"]
 mod jobs;
+#[path = "store/keys.rs"]
+mod keys;
 #[path = "store/leases.rs"]
 mod leases;
 #[path = "store/measured.rs"]

@@ -11,8 +11,9 @@ use rustc_hash::FxHashMap;
 pub use self::batch::Batch;
 use self::batch::Packed;
 use self::moves::Moves;
+use super::keys::find_item;
 use super::names::{list_from, list_into};
-use super::rows::{Counters, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
+use super::rows::{Counters, ItemRow, Reading, marks_of, reading_of, readings_by_program};
 use super::writer::{Promise, Tx};
 use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks};
@@ -142,7 +143,7 @@ impl Importing<'_> {
                     size,
                     transcripts
                 ])?;
-                tx.last_insert_rowid()
+                tx.put_key(item.kind, batch.id(item))?
             }
             Some(row) => {
                 tx.prepare_cached(

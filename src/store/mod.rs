@@ -17,6 +17,7 @@ mod frozen;
 mod import;
 mod items;
 mod jobs;
+mod keys;
 mod labels;
 mod lease;
 mod list;
