@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 /// As many conversations as the real ones are.
 const SAMPLES: usize = 22_140;
-const BATCH: usize = 1_000;
+/// As many as the daemon stores at a time.
+const BATCH: usize = 2_000;
 
 pub struct Input {
     pub name: String,
