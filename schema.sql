@@ -76,9 +76,24 @@ CREATE TABLE item (
   -- JSON array of every transcript id the item ever had. It only grows until the item is erased: labels and
   -- history name transcripts by ordinal.
   transcripts TEXT    NOT NULL DEFAULT '[]',
-  UNIQUE (kind, id),
   CHECK ((at IS NULL) = (shape IS NULL))
 ) STRICT;
+
+-- The items by their keys, for which a hash stands (src/store/keys.rs): a fifth of an index of the keys themselves. A key
+-- stands once, as the writer looks before it inserts.
+CREATE TABLE key (
+  hash INTEGER NOT NULL,
+  item INTEGER NOT NULL,
+  PRIMARY KEY (hash, item)
+) STRICT, WITHOUT ROWID;
+
+-- Where keys come in first. Keys come in any order, and straight into a large index each would change a page of its own;
+-- from here many that lie together are moved at a time.
+CREATE TABLE new_key (
+  hash INTEGER NOT NULL,
+  item INTEGER NOT NULL,
+  PRIMARY KEY (hash, item)
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX item_by_time ON item (at, no, shape, size) WHERE at IS NOT NULL;
 

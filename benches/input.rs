@@ -14,13 +14,14 @@ use relabeld::demo::sample;
 use relabeld::labeller::phrases;
 use relabeld::lines::{Incoming, parse_line};
 use relabeld::model::{Catalogue, Match};
-use relabeld::store::{Durability, Store};
+use relabeld::store::{Batch, Durability, Store};
 use relabeld::when;
 use serde_json::{Value, json};
 
 /// As many conversations as the real ones are.
 const SAMPLES: usize = 22_140;
-const BATCH: usize = 1_000;
+/// As many as the daemon stores at a time.
+const BATCH: usize = 2_000;
 
 pub struct Input {
     pub name: String,
@@ -69,7 +70,7 @@ impl Input {
         store.apply_catalogue(self.catalogues[0].catalogue.clone(), phrases::VERSION, true, None, when::now())?;
         let mut numbers = 0..items;
         loop {
-            let batch: Vec<(u64, Incoming)> = numbers.by_ref().take(BATCH).map(|n| (n as u64, self.item(n))).collect();
+            let batch: Batch = numbers.by_ref().take(BATCH).map(|n| (n as u64, self.item(n))).collect();
             if batch.is_empty() {
                 break;
             }

@@ -374,7 +374,7 @@ fn a_job_waits_for_the_engine_however_it_was_left() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Durability::Normal).unwrap();
     store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
-    store.import(common::incoming(&items("p", 4)), NOW).unwrap();
+    store.import(common::incoming(&items("p", 4)).into_iter().collect(), NOW).unwrap();
     let queued = store.publish_range(wish(of("p")), 0, NOW).unwrap().job.id;
     drop(store.begin_planning(NOW).unwrap());
     let live = publish_single(&store, Conversation, "p000", None).unwrap().id;
@@ -390,7 +390,7 @@ fn suspects_run_alone_and_the_rest_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Durability::Normal).unwrap();
     store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
-    store.import(common::incoming(&items("p", 600)), NOW).unwrap();
+    store.import(common::incoming(&items("p", 600)).into_iter().collect(), NOW).unwrap();
     let job = store.publish_range(wish(of("p")), 0, NOW).unwrap().job.id;
     let epoch = store.recover(Vec::new(), 3, NOW).unwrap().epoch;
     while let Some(mut planning) = store.begin_planning(NOW).unwrap() {

@@ -23,6 +23,8 @@ mod drafts;
 mod import;
 #[path = "store/jobs.rs"]
 mod jobs;
+#[path = "store/keys.rs"]
+mod keys;
 #[path = "store/leases.rs"]
 mod leases;
 #[path = "store/measured.rs"]
@@ -74,7 +76,7 @@ impl Desk {
     }
 
     pub fn import(&self, lines: &[String]) -> ImportOutcome {
-        self.store.import(incoming(lines), NOW).unwrap()
+        self.store.import(incoming(lines).into_iter().collect(), NOW).unwrap()
     }
 
     pub fn apply(&self, json: &str) -> i64 {

@@ -5,7 +5,7 @@
 
 use super::codec::{Cursor, Damaged, put, put_bytes, put_signed};
 use crate::lines::paragraphs;
-use crate::model::{Block, Document, Item, Kind, NOTE_TRANSCRIPT, Transcript, Utterance};
+use crate::model::{Block, Document, Kind, NOTE_TRANSCRIPT, Transcript, Utterance};
 
 const FORMAT: u64 = 1;
 
@@ -23,24 +23,29 @@ fn take_optional<'a>(from: &mut Cursor<'a>) -> Result<Option<&'a str>, Damaged> 
     }
 }
 
-/// `ordinals` gives each transcript's place in the item's list of transcript ids.
-pub fn pack(item: &Item, ordinals: &[u32]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    put(&mut out, FORMAT);
-    put(&mut out, item.programs.len() as u64);
-    for program in &item.programs {
-        put_bytes(&mut out, program.as_bytes());
+/// Appends the packed form. `ordinals` gives each transcript's place in the item's list of transcript ids; of a note
+/// only the text is kept.
+pub fn pack(
+    out: &mut Vec<u8>,
+    programs: &[String],
+    text: Option<&str>,
+    transcripts: &[Transcript],
+    ordinals: impl IntoIterator<Item = u32>,
+) {
+    put(out, FORMAT);
+    put(out, programs.len() as u64);
+    for program in programs {
+        put_bytes(out, program.as_bytes());
     }
-    match &item.text {
-        Some(text) => put_bytes(&mut out, text.as_bytes()),
-        None => pack_transcripts(&mut out, item, ordinals),
+    match text {
+        Some(text) => put_bytes(out, text.as_bytes()),
+        None => pack_transcripts(out, transcripts, ordinals),
     }
-    out
 }
 
-fn pack_transcripts(out: &mut Vec<u8>, item: &Item, ordinals: &[u32]) {
-    put(out, item.transcripts.len() as u64);
-    for (transcript, &ordinal) in item.transcripts.iter().zip(ordinals) {
+fn pack_transcripts(out: &mut Vec<u8>, transcripts: &[Transcript], ordinals: impl IntoIterator<Item = u32>) {
+    put(out, transcripts.len() as u64);
+    for (transcript, ordinal) in transcripts.iter().zip(ordinals) {
         put(out, ordinal.into());
         put_optional(out, transcript.program.as_deref());
         put_optional(out, transcript.language.as_deref());
@@ -148,6 +153,7 @@ pub fn note_transcript(text: &str) -> Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Item;
     use proptest::collection::vec;
     use proptest::option::of;
     use proptest::prelude::*;
@@ -174,6 +180,12 @@ mod tests {
         })
     }
 
+    fn packed(item: &Item, ordinals: impl IntoIterator<Item = u32>) -> Vec<u8> {
+        let mut out = Vec::new();
+        pack(&mut out, &item.programs, item.text.as_deref(), &item.transcripts, ordinals);
+        out
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -183,7 +195,7 @@ mod tests {
             let mut ids: Vec<String> = (0..shift).map(|no| format!("old{no}")).collect();
             ids.extend(item.transcripts.iter().map(|transcript| transcript.id.clone()));
             let ordinals: Vec<u32> = (shift..).take(item.transcripts.len()).collect();
-            let packed = pack(&item, &ordinals);
+            let packed = packed(&item, ordinals.iter().copied());
             let content = unpack(Kind::Conversation, &packed, &ids).unwrap();
             prop_assert_eq!(&content.programs, &item.programs);
             prop_assert_eq!(&content.transcripts, &item.transcripts);
@@ -210,7 +222,7 @@ mod tests {
                 kind: Kind::Note, id: "n".into(), version: Some(1), at: 0, media: None, programs: vec!["p".into()],
                 transcripts: vec![note_transcript(&text)], text: Some(text.clone()),
             };
-            let packed = pack(&item, &[0]);
+            let packed = packed(&item, 0..);
             let content = unpack(Kind::Note, &packed, &[]).unwrap();
             prop_assert_eq!((&content.text, &content.transcripts), (&item.text, &item.transcripts));
             let seen: Vec<&str> = document(Kind::Note, "n", &packed).unwrap().utterances.iter().map(|u| u.text).collect();

@@ -1,6 +1,7 @@
 //! `check`: everything that is counted is counted again, and everything packed is unpacked.
 
 mod jobs;
+mod keys;
 
 use rusqlite::{Connection, OptionalExtension};
 use rustc_hash::FxHashMap;
@@ -20,6 +21,7 @@ impl Store {
         self.read(|connection| {
             let mut faults = Faults::new();
             integrity(connection, &mut faults)?;
+            keys::keys(connection, &mut faults)?;
             self.items(connection, &mut faults)?;
             jobs::jobs(connection, &mut faults)?;
             history(connection, &mut faults)?;

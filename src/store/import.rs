@@ -1,17 +1,24 @@
 //! Import: an item goes in, replaces an older one, or is refused.
 
-use std::collections::BTreeMap;
+mod batch;
+mod moves;
+
+use std::collections::hash_map::Entry;
 
 use rusqlite::params;
 use rustc_hash::FxHashMap;
 
-use super::names::{Shape, list_into};
-use super::rows::{Counters, ItemRow, Reading, find_item, marks_of, reading_of, readings_by_program};
-use super::writer::Tx;
+pub use self::batch::Batch;
+use self::batch::Packed;
+use self::moves::Moves;
+use super::keys::find_item;
+use super::names::{list_from, list_into};
+use super::rows::{Counters, ItemRow, Reading, marks_of, reading_of, readings_by_program};
+use super::writer::{Promise, Tx};
 use super::{Error, Result, Store, body};
-use crate::label::{Label, Mark, Place, Provenance, edits_between, with_marks};
-use crate::lines::{Incoming, IncomingMark, MarkWord};
-use crate::model::{Block, Item, Kind, Millis, Transcript};
+use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks};
+use crate::lines::{IncomingMark, MarkWord};
+use crate::model::{Block, Kind, Millis, Transcript};
 
 /// What became of the items of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,45 +48,85 @@ pub struct ImportOutcome {
 }
 
 impl Store {
-    /// Puts a batch in, whole. Each item comes with the number of the line that it stood on.
-    pub fn import(&self, batch: Vec<(u64, Incoming)>, now: Millis) -> Result<ImportOutcome> {
-        self.write(move |tx| {
-            let mut importing = Importing { tx, now, counters: Counters::default(), outcome: ImportOutcome::default() };
-            for (line, incoming) in &batch {
-                importing.put(*line, incoming)?;
+    /// Puts a batch in, whole.
+    pub fn import(&self, batch: Batch, now: Millis) -> Result<ImportOutcome> {
+        self.begin_import(batch, now)?.wait()
+    }
+
+    /// As [`Store::import`], for a caller who has other things to do until it is on the disk.
+    pub fn begin_import(&self, batch: Batch, now: Millis) -> Result<Promise<ImportOutcome>> {
+        self.begin_write(move |tx| {
+            let mut importing = Importing {
+                tx,
+                now,
+                batch: &batch,
+                shapes: FxHashMap::default(),
+                counters: Counters::default(),
+                outcome: ImportOutcome::default(),
+            };
+            for item in batch.items() {
+                importing.put(item)?;
             }
-            let Importing { counters, outcome, .. } = importing;
-            counters.flush(tx)?;
+            let outcome = importing.end()?;
             tx.count(|tally| tally.imported.add(outcome.counts));
             Ok(outcome)
         })
     }
 }
 
+/// A shape of the batch, once an item of it went in.
+struct KnownShape {
+    no: i64,
+    programs: Vec<ProgramNo>,
+    /// Items that were not there before.
+    inserted: i64,
+}
+
 struct Importing<'a> {
     tx: &'a Tx<'a>,
     now: Millis,
+    batch: &'a Batch,
+    /// By their place in the batch. A shape whose items are all refused gets no number.
+    shapes: FxHashMap<u32, KnownShape>,
     counters: Counters,
     outcome: ImportOutcome,
 }
 
 impl Importing<'_> {
-    fn put(&mut self, line: u64, incoming: &Incoming) -> Result<()> {
-        let item = &incoming.item;
-        match find_item(self.tx, item.kind, &item.id)? {
-            None => self.insert(None, incoming),
-            Some(row) if row.at.is_none() => self.insert(Some(row), incoming),
-            Some(row) => self.replace(line, row, incoming),
+    fn put(&mut self, item: &Packed) -> Result<()> {
+        match find_item(self.tx, item.kind, self.batch.id(item))? {
+            None => self.insert(None, item),
+            Some(row) if row.at.is_none() => self.insert(Some(row), item),
+            Some(row) => self.replace(row, item),
         }
     }
 
-    fn insert(&mut self, gone: Option<ItemRow>, incoming: &Incoming) -> Result<()> {
-        let tx = self.tx;
-        let item = &incoming.item;
-        let shape = tx.intern_shape(&shape_of(item))?;
-        let ids: Vec<String> = item.transcripts.iter().map(|t| t.id.clone()).collect();
-        let ordinals: Vec<u32> = (0..).take(ids.len()).collect();
-        let content = body::pack(item, &ordinals);
+    fn end(self) -> Result<ImportOutcome> {
+        let Importing { tx, shapes, mut counters, outcome, .. } = self;
+        for shape in shapes.values() {
+            counters.add(&readings_by_program(&shape.programs, &Vec::new()), shape.inserted);
+            counters.add_item(shape.no, shape.inserted);
+        }
+        counters.flush(tx)?;
+        Ok(outcome)
+    }
+
+    fn shape(&mut self, item: &Packed) -> Result<&mut KnownShape> {
+        match self.shapes.entry(item.shape) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let no = self.tx.intern_shape(self.batch.shape(item))?;
+                Ok(unknown.insert(KnownShape { no, programs: self.tx.programs_of(no)?, inserted: 0 }))
+            }
+        }
+    }
+
+    fn insert(&mut self, gone: Option<ItemRow>, item: &Packed) -> Result<()> {
+        let (tx, batch) = (self.tx, self.batch);
+        let shape = self.shape(item)?;
+        shape.inserted += 1;
+        let shape = shape.no;
+        let (content, transcripts) = (batch.content(item), batch.transcripts(item));
         let size = content.len() as i64;
         let no = match gone {
             None => {
@@ -89,64 +136,63 @@ impl Importing<'_> {
                 )?
                 .execute(params![
                     item.kind.as_str(),
-                    item.id,
+                    batch.id(item),
                     item.at,
                     shape,
                     item.version,
                     size,
-                    list_into(&ids)
+                    transcripts
                 ])?;
-                tx.last_insert_rowid()
+                tx.put_key(item.kind, batch.id(item))?
             }
             Some(row) => {
                 tx.prepare_cached(
                     "UPDATE item SET edition = edition + 1, text_since = edition + 1, at = ?, shape = ?, version = ?,
                        size = ?, transcripts = ? WHERE no = ?",
                 )?
-                .execute(params![item.at, shape, item.version, size, list_into(&ids), row.no])?;
+                .execute(params![item.at, shape, item.version, size, transcripts, row.no])?;
                 row.no
             }
         };
         tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?.execute(params![no, content])?;
-        self.counters.add(&readings_by_program(&tx.programs_of(shape)?, &Vec::new()), 1);
-        self.counters.add_item(shape, 1);
-        if let Some(marks) = &incoming.marks {
-            let marks = self.marks(marks, &ids)?;
+        if let Some(marks) = &item.marks {
+            let marks = self.marks(marks, &list_from(transcripts)?)?;
             self.settle(no, (item.at, Reading::default()), (item.at, Reading::default()), &[], &marks)?;
         }
         self.outcome.counts.inserted += 1;
         Ok(())
     }
 
-    fn replace(&mut self, line: u64, row: ItemRow, incoming: &Incoming) -> Result<()> {
-        let tx = self.tx;
-        let item = &incoming.item;
+    fn replace(&mut self, row: ItemRow, item: &Packed) -> Result<()> {
+        let (tx, batch) = (self.tx, self.batch);
+        let given = body::unpack(item.kind, batch.content(item), &list_from(batch.transcripts(item))?)?;
         let mut ids = row.transcript_ids()?;
-        let ordinals = ordinals_in(&mut ids, item);
-        let content = body::pack(item, &ordinals);
+        let ordinals = ordinals_in(&mut ids, &given.transcripts);
+        let mut content = Vec::with_capacity(batch.content(item).len());
+        body::pack(&mut content, &given.programs, given.text.as_deref(), &given.transcripts, ordinals);
         let stored: Vec<u8> =
             tx.prepare_cached("SELECT content FROM body WHERE item = ?")?.query_row([row.no], |row| row.get(0))?;
         let before = body::unpack(row.kind, &stored, &ids)?;
-        if let Some(refusal) = older_or_other(&row, before.text.as_deref(), item) {
+        if let Some(refusal) = older_or_other(&row, before.text.as_deref(), item, given.text.as_deref()) {
             self.outcome.counts.refused += 1;
-            self.outcome.remarks.push((line, refusal));
+            self.outcome.remarks.push((item.line, refusal));
             return Ok(());
         }
-        let shape = tx.intern_shape(&shape_of(item))?;
+        let (shape, programs) = self.shape(item).map(|shape| (shape.no, shape.programs.clone()))?;
         let reading = reading_of(tx, row.no)?;
         let marks_before = if row.marked { marks_of(tx, row.no)? } else { Vec::new() };
         let same = content == stored && (row.at, row.shape, row.version) == (Some(item.at), Some(shape), item.version);
-        if same && incoming.marks.is_none() {
+        if same && item.marks.is_none() {
             self.outcome.counts.unchanged += 1;
             return Ok(());
         }
 
-        let moves = Moves::new(&before.transcripts, &item.transcripts, &ids);
+        let moves = Moves::new(&before.transcripts, &given.transcripts, &ids);
         let (labels, kept_marks, dropped) = moves.carry(&reading.labels, &marks_before);
-        let marks = match &incoming.marks {
+        let marks = match &item.marks {
             Some(marks) => self.marks(marks, &ids)?,
             None => {
-                self.drop_marks(line, &dropped, &ids);
+                self.drop_marks(item.line, &dropped, &ids);
                 kept_marks
             }
         };
@@ -154,15 +200,14 @@ impl Importing<'_> {
             self.outcome.counts.unchanged += 1;
             return Ok(());
         }
-        let withdrawn = incoming.marks.is_some()
+        let withdrawn = item.marks.is_some()
             && marks_before.iter().any(|before| {
                 let now = marks.binary_search_by_key(&before.place, |mark| mark.place);
                 !now.is_ok_and(|at| marks[at] == *before)
             });
-        let same_text = read_alike(&before.transcripts, &item.transcripts);
+        let same_text = read_alike(&before.transcripts, &given.transcripts);
         let read_again = withdrawn || !same_text;
         let old_programs = tx.programs_of(row.shape.unwrap_or(shape))?;
-        let programs = tx.programs_of(shape)?;
         let mut after = Reading { labels, ..reading.clone() };
         after.fresh.retain(|(program, _)| !read_again && programs.contains(program));
         self.counters.add(&readings_by_program(&old_programs, &reading.fresh), -1);
@@ -255,15 +300,8 @@ impl Tx<'_> {
     }
 }
 
-fn shape_of(item: &Item) -> Shape {
-    let mut languages: Vec<String> = item.transcripts.iter().filter_map(|t| t.language.clone()).collect();
-    languages.sort();
-    languages.dedup();
-    Shape { kind: item.kind, media: item.media.clone(), programs: item.all_programs(), languages }
-}
-
 /// The place of each of the item's transcripts in `ids`, which grows by those it did not have.
-fn ordinals_in(ids: &mut Vec<String>, item: &Item) -> Vec<u32> {
+fn ordinals_in(ids: &mut Vec<String>, transcripts: &[Transcript]) -> Vec<u32> {
     let known: FxHashMap<String, u32> = ids.iter().cloned().zip(0..).collect();
     let mut ordinal = |id: &String| match known.get(id) {
         Some(&at) => at,
@@ -273,7 +311,7 @@ fn ordinals_in(ids: &mut Vec<String>, item: &Item) -> Vec<u32> {
             ids.len() as u32 - 1
         }
     };
-    item.transcripts.iter().map(|transcript| ordinal(&transcript.id)).collect()
+    transcripts.iter().map(|transcript| ordinal(&transcript.id)).collect()
 }
 
 fn ordinals_of(ids: &[String]) -> FxHashMap<&str, u32> {
@@ -281,16 +319,16 @@ fn ordinals_of(ids: &[String]) -> FxHashMap<&str, u32> {
 }
 
 /// Why a note may not replace the stored one.
-fn older_or_other(row: &ItemRow, text: Option<&str>, item: &Item) -> Option<String> {
+fn older_or_other(row: &ItemRow, before: Option<&str>, item: &Packed, text: Option<&str>) -> Option<String> {
     if row.kind != Kind::Note {
         return None;
     }
     let (stored, given) = (row.version.unwrap_or_default(), item.version.unwrap_or_default());
     if given < stored {
-        return Some(format!("note {:?}: version {given} is older than the stored version {stored}", item.id));
+        return Some(format!("note {:?}: version {given} is older than the stored version {stored}", row.id));
     }
-    (given == stored && text != item.text.as_deref()).then(|| {
-        format!("note {:?}: version {given} is stored with other text; a new text needs a higher version", item.id)
+    (given == stored && before != text).then(|| {
+        format!("note {:?}: version {given} is stored with other text; a new text needs a higher version", row.id)
     })
 }
 
@@ -302,74 +340,4 @@ fn read_alike(one: &[Transcript], other: &[Transcript]) -> bool {
             (&a.id, &a.language, a.blocks.len()) == (&b.id, &b.language, b.blocks.len())
                 && a.blocks.iter().zip(&b.blocks).all(same_block)
         })
-}
-
-/// What stays when an item's text is replaced.
-struct Moves<'a> {
-    before: FxHashMap<&'a str, &'a Transcript>,
-    after: FxHashMap<&'a str, &'a Transcript>,
-    ids: &'a [String],
-    /// Of each new text its only (transcript, block); None for one that stands more than once.
-    only: FxHashMap<&'a str, Option<(u32, u32)>>,
-}
-
-impl<'a> Moves<'a> {
-    fn new(before: &'a [Transcript], after: &'a [Transcript], ids: &'a [String]) -> Moves<'a> {
-        let by_id = |transcripts: &'a [Transcript]| transcripts.iter().map(|t| (t.id.as_str(), t)).collect();
-        let ordinals = ordinals_of(ids);
-        let mut only = FxHashMap::default();
-        for transcript in after {
-            let Some(&ordinal) = ordinals.get(transcript.id.as_str()) else { continue };
-            for (block, at) in transcript.blocks.iter().zip(0..) {
-                only.entry(block.text.as_str()).and_modify(|place| *place = None).or_insert(Some((ordinal, at)));
-            }
-        }
-        Moves { before: by_id(before), after: by_id(after), ids, only }
-    }
-}
-
-impl<'a> Moves<'a> {
-    /// Labels and marks that stay or follow, and the marks that do not.
-    ///
-    /// A block equal in speaker and text at its place keeps all. Elsewhere rule labels go, and a mark (with its human
-    /// label) follows the only block of equal text.
-    fn carry(&self, labels: &[Label], marks: &[Mark]) -> (Vec<Label>, Vec<Mark>, Vec<Mark>) {
-        let stays = |place| self.stays(place);
-        let mut kept: BTreeMap<Place, Mark> =
-            marks.iter().filter(|mark| stays(mark.place)).map(|&mark| (mark.place, mark)).collect();
-        let mut standing: BTreeMap<Place, Label> =
-            labels.iter().filter(|label| stays(label.place)).map(|&label| (label.place, label)).collect();
-        let mut dropped = Vec::new();
-        for &mark in marks.iter().filter(|mark| !stays(mark.place)) {
-            let Some(place) = self.only_equal(mark.place).filter(|place| !kept.contains_key(place)) else {
-                dropped.push(mark);
-                continue;
-            };
-            kept.insert(place, Mark { place, ..mark });
-            if let Ok(at) = labels.binary_search_by_key(&mark.place, |label| label.place)
-                && labels[at].is_human()
-            {
-                standing.insert(place, Label { place, ..labels[at] });
-            }
-        }
-        (standing.into_values().collect(), kept.into_values().collect(), dropped)
-    }
-
-    fn block(&self, transcripts: &FxHashMap<&str, &'a Transcript>, place: Place) -> Option<&'a Block> {
-        let id = self.ids.get(place.transcript as usize)?;
-        transcripts.get(id.as_str())?.blocks.get(place.block as usize)
-    }
-
-    fn stays(&self, place: Place) -> bool {
-        match (self.block(&self.before, place), self.block(&self.after, place)) {
-            (Some(before), Some(after)) => (&before.speaker, &before.text) == (&after.speaker, &after.text),
-            _ => false,
-        }
-    }
-
-    fn only_equal(&self, place: Place) -> Option<Place> {
-        let text = &self.block(&self.before, place)?.text;
-        let (transcript, block) = self.only.get(text.as_str()).copied().flatten()?;
-        Some(Place { transcript, block, topic: place.topic })
-    }
 }

@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::codec::Fresh;
 use super::count::fitting_shapes;
+use super::keys::find_item;
 use super::names::{kind_from, list_from};
-use super::rows::{Counters, ItemRow, find_item, marks_of, reading_of, readings_by_program};
+use super::rows::{Counters, ItemRow, marks_of, reading_of, readings_by_program};
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::job::Filter;

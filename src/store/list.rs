@@ -1,10 +1,11 @@
 //! Jobs of items that are named one by one.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use rustc_hash::FxHashSet;
 
 use super::codec::Key;
 use super::frozen::{Frozen, ITEM_WEIGHT};
+use super::keys::find_item;
 use super::publish::{NewJob, Origin, Published};
 use super::writer::Tx;
 use super::{Error, Result, Store};
@@ -70,10 +71,7 @@ impl Store {
 }
 
 fn number_of(connection: &Connection, key: &ItemKey) -> Result<Option<(i64, i64)>> {
-    Ok(connection
-        .prepare_cached("SELECT no, size FROM item WHERE kind = ? AND id = ?")?
-        .query_row(params![key.kind.as_str(), key.id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?)
+    Ok(find_item(connection, key.kind, &key.id)?.map(|row| (row.no, row.size)))
 }
 
 impl Tx<'_> {
@@ -84,6 +82,6 @@ impl Tx<'_> {
         }
         self.prepare_cached("INSERT INTO item (kind, id, edition) VALUES (?, ?, 0)")?
             .execute(params![key.kind.as_str(), key.id])?;
-        Ok((self.last_insert_rowid(), 0))
+        Ok((self.put_key(key.kind, &key.id)?, 0))
     }
 }

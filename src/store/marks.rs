@@ -1,6 +1,7 @@
 //! Marks: a person's words on the blocks of one item.
 
-use super::rows::{Counters, Reading, find_item, marks_of, reading_of, readings_by_program};
+use super::keys::find_item;
+use super::rows::{Counters, Reading, marks_of, reading_of, readings_by_program};
 use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, with_marks};
 use crate::model::{Kind, Millis};

@@ -18,6 +18,7 @@ mod history;
 mod import;
 mod items;
 mod jobs;
+mod keys;
 mod labels;
 mod lease;
 mod list;
@@ -49,7 +50,7 @@ pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source};
 pub use control::Steering;
 pub use count::{Count, ProgramItems, TopicCounts};
 pub use derive::{Again, AgainWish};
-pub use import::{ImportCounts, ImportOutcome};
+pub use import::{Batch, ImportCounts, ImportOutcome};
 pub use items::{ItemBatch, ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
 pub use jobs::{JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
@@ -64,6 +65,7 @@ pub use recover::{Begun, Recovered};
 pub use restore::{Header, Restored};
 pub use tasks::TaskRow;
 pub use undo::Undo;
+pub use writer::Promise;
 
 use crate::model::Kind;
 use crate::wire::shorten;
@@ -251,7 +253,14 @@ impl Store {
     }
 
     fn write<T: Send + 'static>(&self, verb: impl FnOnce(&writer::Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.writer.run(verb)
+        self.begin_write(verb)?.wait()
+    }
+
+    fn begin_write<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&writer::Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<Promise<T>> {
+        self.writer.begin(verb)
     }
 }
 

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::codec::Key;
 use super::frozen::{Frozen, ITEM_WEIGHT};
 use super::jobs::{group_of, job_by_id, job_of_request, job_row};
-use super::rows::find_item;
+use super::keys::find_item;
 use super::writer::Tx;
 use super::{Error, Result, Store};
 use crate::job::{Action, Allowed, Filter, Job, JobId, JobKind, JobState, Lane};

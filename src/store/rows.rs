@@ -49,14 +49,6 @@ impl ItemRow {
     }
 }
 
-pub(super) fn find_item(connection: &Connection, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
-    connection
-        .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM item WHERE kind = ? AND id = ?"))?
-        .query_and_then(params![kind.as_str(), id], ItemRow::from)?
-        .next()
-        .transpose()
-}
-
 pub(super) fn item_by_no(connection: &Connection, no: i64) -> Result<Option<ItemRow>> {
     connection
         .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM item WHERE no = ?"))?

@@ -97,6 +97,17 @@ impl Deref for Tx<'_> {
     }
 }
 
+/// What a verb will answer. Its change is made whether or not somebody waits.
+#[must_use]
+pub struct Promise<T>(Receiver<Result<T>>);
+
+impl<T> Promise<T> {
+    /// Until the change is committed, or refused.
+    pub fn wait(self) -> Result<T> {
+        self.0.recv().map_err(|_| Error::Stopping)?
+    }
+}
+
 pub(super) struct Writer {
     verbs: Mutex<Option<Sender<Verb>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -120,8 +131,11 @@ impl Writer {
         Ok(Writer { verbs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Runs `verb` in a transaction and answers once that is committed.
-    pub fn run<T: Send + 'static>(&self, verb: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+    /// Has `verb` run in a transaction; the promise is kept once that is committed.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<Promise<T>> {
         let sender = lock(&self.verbs).clone().ok_or(Error::Stopping)?;
         let (answer, answered) = bounded(1);
         let verb: Verb = Box::new(move |tx| {
@@ -137,15 +151,16 @@ impl Writer {
             })
         });
         sender.send(verb).map_err(|_| Error::Stopping)?;
-        answered.recv().map_err(|_| Error::Stopping)?
+        Ok(Promise(answered))
     }
 
     /// Folds the write-ahead log into the database and cuts it, so that what was erased is in neither.
     pub fn fold_log(&self) -> Result<()> {
-        self.run(|tx| {
+        let cut = self.begin(|tx| {
             tx.cut_log.set(true);
             Ok(())
-        })
+        });
+        cut?.wait()
     }
 
     /// Ends the thread after what was sent before.

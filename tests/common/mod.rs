@@ -73,7 +73,7 @@ impl House {
     }
 
     pub fn import(&self, lines: &[String]) -> ImportOutcome {
-        self.store.import(incoming(lines), NOW).unwrap()
+        self.store.import(incoming(lines).into_iter().collect(), NOW).unwrap()
     }
 
     pub fn apply(&self, json: &str) -> i64 {

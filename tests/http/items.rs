@@ -48,6 +48,30 @@ fn an_import_tells_what_became_of_each_line() {
 }
 
 #[test]
+fn the_batches_of_a_long_import_report_one_after_the_other() {
+    let daemon = Daemon::start();
+    daemon.import(&(0..900).map(|n| note(&format!("n-{n}"), 2, "newer")).collect::<Vec<_>>());
+    // A batch is read while the one before is stored; of each the lines that are no items come first.
+    let line = |n: usize| match n % 10 {
+        3 => note(&format!("n-{}", n / 10), 1, "older"),
+        7 => "not an item".into(),
+        _ => conversation(&format!("c-{n}"), &["hello"]),
+    };
+    let answer = daemon.import(&(0..9_000).map(line).collect::<Vec<_>>());
+    let counts = ["inserted", "refused", "bad", "last_line"].map(|name| answer[name].as_i64().unwrap());
+    assert_eq!(counts, [7_200, 900, 900, 9_000]);
+    assert_eq!(count(&daemon), 8_100);
+    let lines: Vec<i64> = answer["errors"].as_array().unwrap().iter().map(|e| e["line"].as_i64().unwrap()).collect();
+    assert_eq!(lines.len(), 1_000);
+    let runs: Vec<&[i64]> = lines.chunk_by(|one, other| one % 10 == other % 10).collect();
+    assert!(runs.len() > 4 && runs.iter().all(|run| run.is_sorted()), "{runs:?}");
+    for of_batch in runs.chunks_exact(2) {
+        let [bad, refused] = [of_batch[0], of_batch[1]].map(|run| run[run.len() - 1]);
+        assert!(bad % 10 == 8 && refused % 10 == 4 && bad.abs_diff(refused) < 10, "{runs:?}");
+    }
+}
+
+#[test]
 fn gzip_is_known_by_its_header_or_by_itself() {
     let daemon = Daemon::start();
     let text = lines().join("\n");
@@ -65,15 +89,15 @@ fn gzip_is_known_by_its_header_or_by_itself() {
 #[test]
 fn a_damaged_gzip_stops_where_it_is_damaged() {
     let daemon = Daemon::start();
-    let many: Vec<String> = (0..2_000).map(|n| conversation(&format!("c-{n}"), &["hello"])).collect();
+    let many: Vec<String> = (0..9_000).map(|n| conversation(&format!("c-{n}"), &["hello"])).collect();
     let whole = gzipped(&many.join("\n"));
     let answer = daemon.ask("POST", "/api/v1/items").body(&whole[..whole.len() / 2]).send();
     let problem = answer.expect_problem(400, "bad_request", &["ended early"]);
     let stored = problem["last_line"].as_i64().unwrap();
-    assert!((1..2_000).contains(&stored), "{problem}");
+    assert!((1..9_000).contains(&stored), "{problem}");
     assert_eq!(count(&daemon), stored);
     let again = daemon.ask("POST", "/api/v1/items").body(whole).send().expect(200);
-    assert_eq!((&again["unchanged"], &again["inserted"]), (&json!(stored), &json!(2_000 - stored)));
+    assert_eq!((&again["unchanged"], &again["inserted"]), (&json!(stored), &json!(9_000 - stored)));
 }
 
 #[test]
@@ -87,7 +111,7 @@ fn a_chunked_body_is_read_to_its_last_chunk() {
 #[test]
 fn of_a_truncated_body_what_came_whole_stays() {
     let daemon = Daemon::start();
-    let all: Vec<String> = (0..700).map(|n| conversation(&format!("c-{n}"), &["hello"])).collect();
+    let all: Vec<String> = (0..4_700).map(|n| conversation(&format!("c-{n}"), &["hello"])).collect();
     let text = all.join("\n");
     let cut = &text[..text.len() - 20];
     for framing in [("Content-Length", text.len().to_string()), ("Transfer-Encoding", "chunked".to_owned())] {
@@ -98,11 +122,11 @@ fn of_a_truncated_body_what_came_whole_stays() {
         stream.write_all(cut.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let problem = Reply::read(stream).expect_problem(400, "bad_request", &["ended early"]);
-        assert_eq!(problem["last_line"], 699, "{problem}");
-        assert_eq!(count(&daemon), 699);
+        assert_eq!(problem["last_line"], 4_699, "{problem}");
+        assert_eq!(count(&daemon), 4_699);
     }
     let again = daemon.import(&all);
-    assert_eq!((&again["unchanged"], &again["inserted"]), (&json!(699), &json!(1)));
+    assert_eq!((&again["unchanged"], &again["inserted"]), (&json!(4_699), &json!(1)));
 
     // Nothing of it, where all or nothing was asked for.
     let strict = Daemon::start();

@@ -101,7 +101,7 @@ fn a_batch_goes_in_whole_or_not_at_all() {
         topic: "only-here".into(),
         mark: MarkWord::Is,
     }]);
-    assert!(matches!(desk.store.import(batch, NOW), Err(Error::Invalid(_))));
+    assert!(matches!(desk.store.import(batch.into_iter().collect(), NOW), Err(Error::Invalid(_))));
     assert_eq!(desk.store.count(&Filter::all()).unwrap().total, 0);
     assert_eq!(desk.store.names().program("p"), None, "names that were given out are forgotten");
     assert_eq!(counts(&desk, &[said("c", &["x"])]).inserted, 1);
@@ -215,7 +215,7 @@ fn a_mark_follows_the_only_equal_text_into_another_transcript_with_its_label_and
     }
     // Transcript t1 is gone; one text stands in two of those that there are now.
     let line = spoken(&[("t2", &["x", "doubles", "new here"]), ("t3", &["y", "moves", "doubles"])]);
-    let outcome = desk.store.import(incoming(&[line]), NOW + 5_000).unwrap();
+    let outcome = desk.store.import(incoming(&[line]).into_iter().collect(), NOW + 5_000).unwrap();
     assert_eq!(outcome.counts, ImportCounts { updated: 1, marks_dropped: 1, ..ImportCounts::default() });
     assert!(outcome.remarks[0].1.contains("block 1 of transcript \"t1\""), "{outcome:?}");
     assert_eq!(marked(&desk), ["t2/2:a=false", "t3/1:a=true"]);
@@ -256,7 +256,7 @@ fn thousands_of_marks_each_follow_their_text() {
     let mut line = value(&item(0));
     line["marks"] = ids.iter().map(|id| json!({"transcript": id, "block": 0, "topic": "a", "mark": "is"})).collect();
     assert_eq!(counts(&desk, &[line.to_string()]).inserted, 1);
-    let outcome = desk.store.import(incoming(&[item(1)]), NOW + 5_000).unwrap();
+    let outcome = desk.store.import(incoming(&[item(1)]).into_iter().collect(), NOW + 5_000).unwrap();
     assert_eq!(outcome.counts, ImportCounts { updated: 1, ..ImportCounts::default() });
     let shown = desk.store.show_item(Conversation, "c").unwrap();
     assert_eq!((shown.marks.len(), shown.labels.len()), (MANY, MANY));

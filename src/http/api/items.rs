@@ -9,16 +9,17 @@ use super::show::item_json;
 use crate::http::answer::{Answer, Problem};
 use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
-use crate::lines::{Incoming, Lines, maybe_gunzip, parse_line};
+use crate::lines::{Lines, maybe_gunzip, parse_line};
 use crate::model::{Kind, Millis};
-use crate::store::{ImportCounts, MarkWish};
+use crate::store::{Batch, ImportCounts, ImportOutcome, MarkWish, Promise};
 use crate::wire::{Fields, kind_from};
 
 /// Lines that are reported one by one; the others are counted.
 const REPORTED: usize = 1_000;
-/// A batch is stored when it has this many items, or this many bytes of lines.
-const BATCH_ITEMS: usize = 500;
-const BATCH_BYTES: usize = 4 << 20;
+/// A batch is stored when it has this many items, or takes this much memory. The writer sees to nobody else meanwhile;
+/// smaller ones would sync more often, and change more pages of the indexes more than once.
+const BATCH_ITEMS: usize = 2_000;
+const BATCH_BYTES: usize = 2 << 20;
 
 /// `POST /api/v1/items`: NDJSON, gzipped or not, of any length.
 pub fn import(context: &Context, asked: &mut Asked<'_>) -> Handled {
@@ -113,8 +114,11 @@ struct Import<'a> {
     read_line: u64,
     /// Up to this line all are stored, or known to be bad.
     last_line: u64,
-    batch: Vec<(u64, Incoming)>,
-    batch_bytes: usize,
+    batch: Batch,
+    /// Of the lines of the batch.
+    batch_errors: Vec<Value>,
+    /// The batch before, which the writer stores while this one is read, and its last line.
+    under_way: Option<(Promise<ImportOutcome>, u64)>,
 }
 
 impl<'a> Import<'a> {
@@ -127,8 +131,9 @@ impl<'a> Import<'a> {
             errors: Vec::new(),
             read_line: 0,
             last_line: 0,
-            batch: Vec::new(),
-            batch_bytes: 0,
+            batch: Batch::default(),
+            batch_errors: Vec::new(),
+            under_way: None,
         }
     }
 
@@ -138,21 +143,20 @@ impl<'a> Import<'a> {
             let Some((number, line)) = next else { break };
             self.read_line = number;
             let parsed = match line {
-                Ok(line) => parse_line(line).map(|incoming| (incoming, line.len())),
+                Ok(line) => parse_line(line),
                 Err(too_long) => Err(too_long.to_string()),
             };
             match parsed {
                 Err(reason) => {
                     self.bad += 1;
                     self.context.calls.bad_line();
-                    self.report(number, &reason);
+                    report(&mut self.batch_errors, number, &reason);
                 }
                 Ok(_) if !store => {}
-                Ok((incoming, bytes)) => {
-                    self.batch.push((number, incoming));
-                    self.batch_bytes += bytes;
-                    if self.batch.len() == BATCH_ITEMS || self.batch_bytes >= BATCH_BYTES {
-                        self.store()?;
+                Ok(incoming) => {
+                    self.batch.push(number, incoming);
+                    if self.batch.len() == BATCH_ITEMS || self.batch.bytes() >= BATCH_BYTES {
+                        self.begin_store()?;
                     }
                 }
             }
@@ -163,39 +167,55 @@ impl<'a> Import<'a> {
     /// What came whole before the input broke off is stored: repeating it is safe, losing it is not needed.
     fn stopped(&mut self, why: Problem, store: bool) -> Problem {
         match self.store() {
-            Ok(()) if store => why.with("last_line", json!(self.last_line)),
+            Ok(()) if store => self.halted(why),
             Ok(()) => why,
             Err(problem) => problem,
         }
     }
 
+    /// All that was read.
     fn store(&mut self) -> Result<(), Problem> {
+        self.begin_store()?;
+        self.await_stored()
+    }
+
+    /// Hands the batch to the writer, once the one before is stored: where that fails, no later line is.
+    fn begin_store(&mut self) -> Result<(), Problem> {
+        self.await_stored()?;
+        let errors = std::mem::take(&mut self.batch_errors);
+        self.errors.extend(errors.into_iter().take(REPORTED - self.errors.len()));
         let batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
         if batch.is_empty() {
             self.last_line = self.read_line;
             return Ok(());
         }
         if self.context.engine.held() {
-            return Err(Problem::full().with("last_line", json!(self.last_line)));
+            return Err(self.halted(Problem::full()));
         }
-        let outcome = self
-            .context
-            .store
-            .import(batch, self.now)
-            .map_err(|error| Problem::from(error).with("last_line", json!(self.last_line)))?;
-        self.counts.add(outcome.counts);
-        for (line, remark) in &outcome.remarks {
-            self.report(*line, remark);
-        }
-        self.last_line = self.read_line;
+        let promise = self.context.store.begin_import(batch, self.now).map_err(|error| self.halted(error.into()))?;
+        self.under_way = Some((promise, self.read_line));
         Ok(())
     }
 
-    fn report(&mut self, line: u64, error: &str) {
-        if self.errors.len() < REPORTED {
-            self.errors.push(json!({"line": line, "error": error}));
+    fn await_stored(&mut self) -> Result<(), Problem> {
+        let Some((promise, read_line)) = self.under_way.take() else { return Ok(()) };
+        let outcome = promise.wait().map_err(|error| self.halted(error.into()))?;
+        self.counts.add(outcome.counts);
+        for (line, remark) in &outcome.remarks {
+            report(&mut self.errors, *line, remark);
         }
+        self.last_line = read_line;
+        Ok(())
+    }
+
+    fn halted(&self, why: Problem) -> Problem {
+        why.with("last_line", json!(self.last_line))
+    }
+}
+
+fn report(errors: &mut Vec<Value>, line: u64, error: &str) {
+    if errors.len() < REPORTED {
+        errors.push(json!({"line": line, "error": error}));
     }
 }
 
