@@ -31,6 +31,8 @@ mod leases;
 mod measured;
 #[path = "store/prune.rs"]
 mod prune;
+#[path = "store/upgrade.rs"]
+mod upgrade;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ fn signed(hash: i64) -> i64 {
     hash + i64::from(i32::MIN)
 }
 
-fn stored_hash(kind: Kind, id: &str) -> i64 {
+pub(super) fn stored_hash(kind: Kind, id: &str) -> i64 {
     signed(hash_of(kind, id).into())
 }
 

@@ -35,6 +35,7 @@ mod rows;
 mod schema;
 mod tasks;
 mod undo;
+mod upgrade;
 mod writer;
 
 use std::path::{Path, PathBuf};

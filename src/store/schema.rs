@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{Durability, Error, Result};
+use super::{Durability, Error, Result, upgrade};
 
 /// `schema.sql`, the map of the data.
 const SCHEMA: &str = include_str!("../../schema.sql");
@@ -15,13 +15,10 @@ const SCHEMA: &str = include_str!("../../schema.sql");
 pub(super) const APPLICATION_ID: i32 = 0x726c_6264;
 
 /// The schema that this program writes; `user_version` of the file.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// How long the writer waits for readers that are in its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What brings a file of version `n + 1` to the next one, at index `n`: so that a daemon can be replaced in place.
-const UPGRADES: [&str; VERSION as usize - 1] = [];
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
     let wrong = |error: rusqlite::Error| match Error::from(error) {
@@ -58,6 +55,12 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
     }
     set_pragmas(connection, durability)?;
     plan_once(connection)?;
+    let outdated = !fresh && version < VERSION;
+    if outdated {
+        // A table that others name is made anew: for that they must neither mind nor follow its old name. Both have no
+        // effect inside a transaction.
+        connection.execute_batch("PRAGMA foreign_keys = 0; PRAGMA legacy_alter_table = 1")?;
+    }
     let transaction = connection.transaction()?;
     if fresh {
         transaction.execute_batch(SCHEMA)?;
@@ -68,13 +71,21 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
             [],
         )?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    } else {
-        for upgrade in UPGRADES.iter().skip(version as usize - 1) {
-            transaction.execute_batch(upgrade)?;
+    }
+    if outdated {
+        // So that a daemon can be replaced in place.
+        for step in upgrade::STEPS.iter().skip(version as usize - 1) {
+            step(&transaction)?;
+        }
+        if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
+            return Err(Error::Damaged("a row names one that is not there: it was not brought up to date".into()));
         }
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
+    if outdated {
+        connection.execute_batch("PRAGMA foreign_keys = 1; PRAGMA legacy_alter_table = 0")?;
+    }
     Ok(())
 }
 
