@@ -124,8 +124,9 @@ CREATE TABLE mark (
   PRIMARY KEY (item, transcript, block, topic)
 ) STRICT, WITHOUT ROWID;
 
--- History: what a lease changed on its items' labels, old and new of each. It is also the change feed. Each item's part
--- has a number of its own; numbers only grow.
+-- History: what was committed of a lease at once, old and new of each label that it changed; or what an import, a mark or
+-- an erasure changed on one item. It is also the change feed. Each item's part has a number of its own; numbers only grow,
+-- and all of a row are above those of the row before it.
 CREATE TABLE change (
   -- The number of its last entry.
   no       INTEGER PRIMARY KEY,

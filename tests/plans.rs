@@ -19,6 +19,9 @@ const GOLDEN: &str = "tests/plans.golden";
 /// `check` reads everything by its nature.
 const EXEMPT: [&str; 3] = ["src/store/check.rs", "src/store/check/jobs.rs", "src/store/check/keys.rs"];
 
+/// Its tables are of another time, and it goes through all of them once.
+const UPGRADE: &str = "src/store/upgrade.rs";
+
 /// Tables that stay small whatever the number of items, jobs and tasks: they grow with the catalogue alone.
 const SMALL: [&str; 10] =
     ["sqlite_master", "daemon", "program", "topic", "phrase", "shape", "revision", "ruleset", "held", "coverage"];
@@ -117,7 +120,7 @@ fn every_statement_runs_as_it_is_known_to() {
     let (_dir, connection) = fresh();
     let mut faults = Vec::new();
     let mut golden = String::new();
-    for path in files("src/store", "rs") {
+    for path in files("src/store", "rs").into_iter().filter(|path| path != Path::new(UPGRADE)) {
         let (statements, pieces) = statements(&path, &read(&path));
         faults.extend(pieces);
         if !statements.is_empty() {

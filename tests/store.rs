@@ -19,6 +19,8 @@ mod counts;
 mod deletion;
 #[path = "store/drafts.rs"]
 mod drafts;
+#[path = "store/history.rs"]
+mod history;
 #[path = "store/import.rs"]
 mod import;
 #[path = "store/jobs.rs"]

@@ -86,7 +86,7 @@ Examples:
     Demo(Demo),
     /// Check the settings and, while no daemon runs, the database: a full recount
     #[command(
-        after_help = "With --json: {\"config\", \"database\", \"faults\"}.\n\nExample:\n  relabeld check --data-dir /var/lib/relabeld"
+        after_help = "A database that an older relabeld left is brought up to date first, as by a start of the daemon.\n\nWith --json: {\"config\", \"database\", \"faults\"}.\n\nExample:\n  relabeld check --data-dir /var/lib/relabeld"
     )]
     Check(Settings),
 

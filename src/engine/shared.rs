@@ -132,10 +132,12 @@ impl Shared {
         self.wake_lease();
     }
 
-    /// Worker `slot` begins to analyse an item.
-    pub fn begins(&self, slot: usize, job: JobId, pos: i64, since: Instant) {
+    /// Worker `slot` begins to analyse an item, at the time that it answers.
+    pub fn begins(&self, slot: usize, job: JobId, pos: i64) -> Instant {
         self.notes.begin(slot, job, pos);
+        let since = Instant::now();
         *self.begun(slot) = Some(Begun { job, pos, since });
+        since
     }
 
     fn begun(&self, slot: usize) -> std::sync::MutexGuard<'_, Option<Begun>> {

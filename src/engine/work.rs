@@ -110,17 +110,16 @@ impl Desk<'_> {
             self.shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only, &mut read)?;
             let (batch, after) = rest.split_at(read.len().min(rest.len()));
             rest = after;
-            let mut since = Instant::now();
             for (item, read) in batch.iter().zip(read.items()) {
                 if work.stop.load(Ordering::Relaxed) || self.shared.stopping() {
                     return Ok(());
                 }
                 let finding = match item.elsewhere {
                     true => Finding::Elsewhere,
-                    false => self.attempt(&mut scopes, item, read.as_ref(), &mut since)?,
+                    false => self.attempt(&mut scopes, item, read.as_ref())?,
                 };
                 lease.done.push(done(item, finding));
-                if since.saturating_duration_since(lease.since) >= PIECE {
+                if lease.since.elapsed() >= PIECE {
                     self.rest();
                     let _ = outcomes.send(lease.piece(false));
                 }
@@ -130,14 +129,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// `since` is when the one before ended, and then when this one did.
-    fn attempt(
-        &self,
-        scopes: &mut Scopes<'_>,
-        item: &LeasedItem,
-        read: Option<&ReadItem<'_>>,
-        since: &mut Instant,
-    ) -> Result<Finding> {
+    fn attempt(&self, scopes: &mut Scopes<'_>, item: &LeasedItem, read: Option<&ReadItem<'_>>) -> Result<Finding> {
         let (shared, job, rules) = (self.shared, scopes.job, scopes.rules);
         let Some(read) = read else { return Ok(Finding::Gone) };
         if item.key.asked.is_some() && item.key.asked != read.version {
@@ -154,10 +146,9 @@ impl Desk<'_> {
             let why = "the stored text does not decode: stop the daemon and run `relabeld check`";
             return Ok(failed(Failure::Permanent(why.into()), item, shared.now()));
         };
-        shared.begins(self.slot, job.job, item.pos, *since);
+        let since = shared.begins(self.slot, job.job, item.pos);
         let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
-        let ended = Instant::now();
-        self.analyses.took(ended.saturating_duration_since(std::mem::replace(since, ended)));
+        self.analyses.took(since.elapsed());
         let found = match analysed {
             Ok(detections) => rules.by_place(&detections),
             Err(failure) => return Ok(failed(failure, item, shared.now())),
@@ -166,7 +157,8 @@ impl Desk<'_> {
     }
 }
 
-/// What a job may do to the items of each shape, as one lease meets them.
+/// What a job may do to the items of each shape, as one lease meets them: workers that asked the job's own list at each
+/// item would wait for each other.
 struct Scopes<'a> {
     job: &'a JobRules,
     rules: &'a Rules,

@@ -35,7 +35,7 @@ impl Store {
         let mut carried: FxHashMap<(TopicNo, i64), (i64, i64)> = FxHashMap::default();
         let mut statement = connection.prepare(
             "SELECT no, shape, content, coalesce(fresh, x''), coalesce(labels, x''), transcripts,
-               marked = EXISTS (SELECT 1 FROM mark WHERE mark.item = no), size, at
+               marked = EXISTS (SELECT 1 FROM mark WHERE mark.item = no), size, at, coalesce(changes, x'')
              FROM item LEFT JOIN body ON body.item = no LEFT JOIN reading ON reading.item = no WHERE at IS NOT NULL",
         )?;
         let mut rows = statement.query([])?;
@@ -62,6 +62,9 @@ impl Store {
                 faults.push(format!("item {no}: its labels do not decode"));
                 continue;
             };
+            if unpack_change_nos(&row.get::<_, Vec<u8>>(9)?).is_err() {
+                faults.push(format!("item {no}: its list of changes does not decode"));
+            }
             if !labels.is_sorted_by(|one, other| one.place < other.place) {
                 faults.push(format!("item {no}: its labels are out of order, or one stands twice"));
             }
@@ -146,25 +149,26 @@ fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
 }
 
 fn history(connection: &Connection, faults: &mut Faults) -> Result<()> {
-    let mut statement = connection.prepare("SELECT no, entries FROM change")?;
+    let mut statement = connection.prepare("SELECT no, entries FROM change ORDER BY no")?;
     let mut listed = connection.prepare("SELECT changes FROM reading WHERE item = ?")?;
     let mut rows = statement.query([])?;
+    let mut before = 0;
     while let Some(row) = rows.next()? {
         let no: i64 = row.get(0)?;
         let Ok(changes) = unpack_changes(&row.get::<_, Vec<u8>>(1)?, Provenance::default()) else {
             faults.push(format!("change {no}: it does not decode"));
             continue;
         };
-        if !changes.is_sorted_by(|one, other| one.no < other.no) || changes.last().is_some_and(|last| last.no > no) {
+        let numbers: Vec<i64> = changes.iter().map(|change| change.no).collect();
+        if !numbers.is_sorted_by(|one, next| one < next) || !numbers.iter().all(|n| (before + 1..=no).contains(n)) {
             faults.push(format!("change {no}: its entries are out of order"));
         }
+        before = no;
         for change in changes.iter().filter(|change| !change.edits.is_empty()) {
             let list: Option<Vec<u8>> = listed.query_row([change.item], |row| row.get(0)).optional()?;
-            let list = list.map(|list| unpack_change_nos(&list)).unwrap_or_else(|| Ok(Vec::new()));
-            match list {
-                Ok(list) if list.contains(&change.no) => {}
-                Ok(_) => faults.push(format!("change {}: item {} does not know of it", change.no, change.item)),
-                Err(_) => faults.push(format!("item {}: its list of changes does not decode", change.item)),
+            // One that does not decode was reported with its item.
+            if unpack_change_nos(&list.unwrap_or_default()).is_ok_and(|list| !list.contains(&change.no)) {
+                faults.push(format!("change {}: item {} does not know of it", change.no, change.item));
             }
         }
     }

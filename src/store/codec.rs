@@ -201,7 +201,7 @@ pub fn unpack_edits(blob: &[u8], row: Provenance) -> Decoded<Vec<Edit>> {
 pub struct Change {
     pub no: i64,
     pub item: i64,
-    /// None: nothing of the item stands any more.
+    /// Empty: nothing of the item stands any more.
     pub edits: Vec<Edit>,
 }
 

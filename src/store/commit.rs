@@ -10,7 +10,7 @@ mod undo;
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::known::{Known, LookUp};
 use super::codec::{Entry, Key};
@@ -274,7 +274,16 @@ impl Commit<'_> {
         let ledger = ledger.unwrap_or_default();
         let mut sum = Sum { ledger, changes: Changes::new(Provenance { job, revision, at: self.now }) };
         // Of an item that stands there twice the second finding must see what the first has made of it.
-        for run in outcome.done.chunk_by(|one, next| one.key.item < next.key.item) {
+        let mut seen = FxHashSet::default();
+        let runs = outcome.done.chunk_by(|one, next| {
+            seen.insert(one.key.item);
+            let again = seen.contains(&next.key.item);
+            if again {
+                seen.clear();
+            }
+            !again
+        });
+        for run in runs {
             let known = self.look_up.items(run)?;
             for (done, known) in run.iter().zip(known) {
                 apply(self, &mut sum, done, known)?;

@@ -1,7 +1,7 @@
 //! History: what became of labels, old and new of each. It is also the change feed.
 //!
-//! What a lease changed lies in one row, an entry an item; the row has the number of its last entry. A reading lists the
-//! numbers of its item's entries, so that they are found again when the item is erased.
+//! What is committed of a lease at once lies in one row, an entry an item; the row has the number of its last entry. A
+//! reading lists the numbers of its item's entries, so that they are found again when the item is erased.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -11,8 +11,11 @@ use super::{Error, Result};
 use crate::job::JobId;
 use crate::label::{Edit, Provenance};
 
-/// A reading's list of numbers that is longer than this, in bytes, is cleared of those that were pruned.
+/// A reading's list of numbers that has become longer than this, in bytes, is cleared of those that were pruned; and again
+/// whenever it is twice as long.
 const LONG_LIST: usize = 256;
+/// What a number takes at most.
+const LONGEST_NO: usize = 10;
 
 /// The changes of one lease, gathered until its end.
 pub(super) struct Changes {
@@ -118,7 +121,7 @@ pub(super) fn each_change_after(
     Ok(())
 }
 
-/// What a dry run would have changed on an item: item, provenance, edits.
+/// What a dry run would have changed on an item, and whose it is; None where it is not there any more.
 pub(super) fn dry_change(connection: &Connection, no: i64) -> Result<Option<(Change, Provenance)>> {
     connection
         .prepare_cached("SELECT item, job, at, edits FROM dry_change WHERE no = ?")?
@@ -153,17 +156,34 @@ impl Tx<'_> {
 
     /// Adds a number to a reading's list.
     pub fn note_change(&self, list: &mut Vec<u8>, no: i64) -> Result<()> {
-        if list.len() > LONG_LIST {
-            let mut kept = Vec::new();
-            for number in unpack_change_nos(list)? {
-                if Lookup::new(self).change(number)?.is_some() {
-                    put_change_no(&mut kept, number);
-                }
-            }
-            *list = kept;
+        let doubles = (list.len() + LONGEST_NO).next_power_of_two() > list.len().next_power_of_two();
+        if list.len() >= LONG_LIST - LONGEST_NO && doubles {
+            *list = self.kept_changes(list)?;
         }
         put_change_no(list, no);
         Ok(())
+    }
+
+    /// A reading's list without the numbers that were pruned. What does not decode is left as it is: it is no reason for a
+    /// commit to fail.
+    fn kept_changes(&self, list: &[u8]) -> Result<Vec<u8>> {
+        let Ok(numbers) = unpack_change_nos(list) else { return Ok(list.to_vec()) };
+        let written: Option<i64> =
+            self.prepare_cached("SELECT max(no) FROM change")?.query_row([], |row| row.get(0))?;
+        let mut lookup = Lookup::new(self);
+        let mut kept = Vec::new();
+        for no in numbers {
+            // Those above are of the commit that is under way.
+            let is_pruned = Some(no) <= written
+                && match lookup.change(no) {
+                    Err(Error::Damaged(_)) => false,
+                    found => found?.is_none(),
+                };
+            if !is_pruned {
+                put_change_no(&mut kept, no);
+            }
+        }
+        Ok(kept)
     }
 
     /// Takes an item's entries out of the history; `list` is that of its reading.

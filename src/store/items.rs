@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::codec::Fresh;
+use super::codec::{Fresh, unpack_fresh};
 use super::count::fitting_shapes;
 use super::keys::find_item;
 use super::names::{kind_from, list_from};
@@ -53,7 +53,7 @@ pub struct ItemBatch {
     items: Vec<Option<Placed>>,
 }
 
-/// Where an item lies in its batch; in its columns up to the version.
+/// An item of a batch: what is short stands here, what is long in the batch's bytes.
 #[derive(Debug)]
 struct Placed {
     kind: Kind,
@@ -124,9 +124,7 @@ impl ItemBatch {
     }
 }
 
-/// The columns that a [`ReadItem`] is made of.
-const READ: &str = "kind, id, edition, at, shape, version, content";
-
+/// From the columns kind, id, edition, at, shape, version, content.
 fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
     Ok(ReadItem {
@@ -207,10 +205,18 @@ impl Store {
         let array: Vec<Value> = numbers.iter().map(|&number| number.into()).collect();
         self.read(|connection| {
             // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {READ}, value FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
-                 WHERE at IS NOT NULL"
-            ))?;
+            let sql = match with_fresh {
+                false => {
+                    "SELECT kind, id, edition, at, shape, version, content, value, x'' FROM rarray(?)
+                     CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value WHERE at IS NOT NULL"
+                }
+                true => {
+                    "SELECT kind, id, edition, at, shape, version, content, value, coalesce(fresh, x'') FROM rarray(?)
+                     CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
+                     LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL"
+                }
+            };
+            let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([Rc::new(array)])?;
             while let Some(row) = rows.next()? {
                 let number: i64 = row.get(7)?;
@@ -218,8 +224,8 @@ impl Store {
                 while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
                     batch.items.push(None);
                 }
-                let fresh = if with_fresh { reading_of(connection, number)?.fresh } else { Vec::new() };
-                batch.push(row, fresh)?;
+                let fresh = row.get_ref(8)?.as_blob().map_err(|_| Error::Damaged("reading.fresh".into()))?;
+                batch.push(row, unpack_fresh(fresh)?)?;
                 if batch.bytes.len() > bytes {
                     return Ok(());
                 }
@@ -239,10 +245,10 @@ impl Store {
     ) -> Result<i64> {
         let shapes = fitting_shapes(&self.names(), filter);
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {READ}, transcripts FROM item JOIN body ON item = no
-                 WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC"
-            ))?;
+            let mut statement = connection.prepare_cached(
+                "SELECT kind, id, edition, at, shape, version, content, transcripts FROM item JOIN body ON item = no
+                 WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
+            )?;
             let mut rows =
                 statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
             let mut read = 0;

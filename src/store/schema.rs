@@ -85,6 +85,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
     transaction.commit()?;
     if outdated {
         connection.execute_batch("PRAGMA foreign_keys = 1; PRAGMA legacy_alter_table = 0")?;
+        log::info!("{} was brought from schema {version} to {VERSION}", path.display());
     }
     Ok(())
 }

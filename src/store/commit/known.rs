@@ -29,7 +29,7 @@ pub(super) struct LookUp<'a>(CachedStatement<'a>);
 
 impl<'a> LookUp<'a> {
     pub fn new(tx: &'a Tx<'_>) -> Result<LookUp<'a>> {
-        // In the order of the array, which is that of the items in the database.
+        // In the order of the array.
         Ok(LookUp(tx.prepare_cached(
             "SELECT item.no, edition, text_since, at, shape, version, marked, fresh, labels, changes
              FROM rarray(?) CROSS JOIN item ON item.no = value LEFT JOIN reading ON reading.item = item.no",
