@@ -1,7 +1,9 @@
 //! What is read: real conversations where they are at hand, else the demo's samples, over and over.
 //!
 //! Each copy has an id of its own and, in every block, a word that stands in no other block: what a cache could know of
-//! one copy is of little use for the next. Only the originals are held; copies are made as they are asked for.
+//! one copy is of little use for the next. And each item is a minute later than the one before, as a feed brings them.
+//! (Where items come in another order than that of their times, a job's next items lie all over the database.) Only the
+//! originals are held; copies are made as they are asked for.
 
 use std::env;
 use std::fs::{self, File};
@@ -22,6 +24,8 @@ use serde_json::{Value, json};
 const SAMPLES: usize = 22_140;
 /// As many as the daemon stores at a time.
 const BATCH: usize = 2_000;
+/// From one item to the next, in milliseconds: 250,000 take half a year.
+const APART: i64 = 62_208;
 
 pub struct Input {
     pub name: String,
@@ -84,6 +88,7 @@ impl Input {
         let mut incoming = self.conversations[number % self.conversations.len()].clone();
         let item = &mut incoming.item;
         item.id = format!("{}-{}", item.id, number / self.conversations.len());
+        item.at = self.conversations[0].item.at + number as i64 * APART;
         let blocks = item.transcripts.iter_mut().flat_map(|transcript| &mut transcript.blocks);
         for (nth, block) in blocks.enumerate() {
             block.text.push_str(&format!(" zq{number}x{nth}"));

@@ -49,6 +49,13 @@ pub fn processor_seconds() -> f64 {
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
+/// As [`processor_seconds`], to the nanosecond, of the threads that live.
+pub fn busy_seconds() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanos = |schedstat: String| schedstat.split_whitespace().next().and_then(|first| first.parse::<f64>().ok());
+    threads.filter_map(|thread| nanos(read_to_string(thread.path().join("schedstat")).ok()?)).sum::<f64>() / 1e9
+}
+
 /// A field of a file of /proc that stands in kB; 0 where there is none.
 fn kib(path: &str, field: &str) -> u64 {
     let text = read_to_string(path).unwrap_or_default();
