@@ -8,7 +8,7 @@
 //! | variable | default | what |
 //! |---|---|---|
 //! | `RELABELD_BENCH_ITEMS` | 250,000 | items of a job |
-//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest store and queue; 10,000,000 need a quarter of an hour and some 25 GB of disk |
+//! | `RELABELD_BENCH_DEPTH` | 1,000,000 | items of the deepest store and queue; 10,000,000 need some 25 GB of disk |
 //! | `RELABELD_BENCH_ROUNDS` | 3 | how often each is run, in turn with what it is compared to; medians are shown |
 //! | `RELABELD_DATA` | `../shared/data` | folder of conversations.jsonl.gz, catalogue.json and catalogue.exact.json |
 //!
