@@ -2,11 +2,36 @@
 
 use std::sync::Arc;
 
-use relabeld::job::{JobState, TaskState};
+use relabeld::job::{Filter, JobState, TaskState};
+use relabeld::model::Kind;
 use relabeld::store::{Committed, Error, Finding, Source};
+use relabeld::wire::ItemKey;
 
-use crate::common::NOW;
+use crate::common::{NOW, note, wish};
 use crate::{ATTEMPTS, Desk, permanent, transient};
+
+#[test]
+fn an_item_that_stands_twice_in_a_lease_is_seen_as_the_first_of_them_left_it() {
+    let desk = Desk::with_items(2);
+    desk.import(&[note("n", 3, &["p"], "alpha")]);
+    let key = |kind, id: &str, version| ItemKey { kind, id: id.into(), version };
+    // Not in the order of their numbers: that is no reason to look an item up anew.
+    let keys = [
+        key(Kind::Conversation, "c001", None),
+        key(Kind::Note, "n", None),
+        key(Kind::Conversation, "c000", None),
+        key(Kind::Note, "n", Some(3)),
+    ];
+    let job = desk.store.publish_list(wish(Filter::all()), &keys, 0, NOW).unwrap().job.id;
+    desk.plan();
+    let leased = desk.lease(job, 9);
+    assert_eq!(leased.items.iter().map(|item| item.key.item).collect::<Vec<_>>(), [2, 3, 1, 3]);
+    desk.finish(&leased);
+    let outcomes: Vec<_> = desk.tasks(job).iter().map(|task| task.outcome.unwrap().as_str()).collect();
+    assert_eq!(outcomes, ["changed", "changed", "changed", "unchanged"]);
+    assert_eq!((desk.job(job).labels.added, desk.job(job).labels.kept), (3, 1));
+    desk.check();
+}
 
 #[test]
 fn a_job_is_leased_and_committed_piece_by_piece() {
