@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relabeld::job::{Counts, Filter, Job, JobKind, JobState, Lane, Outcome, TaskState};
 use relabeld::model::Kind::{Conversation, Note};
-use relabeld::store::{Error, JobSearch, NewJob, Planned};
+use relabeld::store::{Error, ItemBatch, JobSearch, NewJob, Planned};
 
 use crate::Desk;
 use crate::common::{NOW, conversation, note, publish_single, wish};
@@ -380,4 +380,36 @@ fn numbered_pages_are_in_the_order_of_making_whatever_the_clock_did() {
     desk.store.cancel_job(twin, NOW).unwrap();
     desk.store.delete_job(twin).unwrap();
     assert_eq!(find(Some("one"), true, 0, 10), (vec![first], 1));
+}
+
+#[test]
+fn a_list_of_more_than_a_page_of_one_time_names_each_item_once() {
+    const ITEMS: i64 = 10_500;
+    let desk = Desk::with_items(ITEMS as usize);
+    let job = desk.planned();
+    assert_eq!(desk.job(job).counts.total, Some(ITEMS));
+    let raw = desk.raw();
+    let pages: i64 =
+        raw.query_row("SELECT count(*) FROM chunk WHERE job = ? AND n = 256", [job], |row| row.get(0)).unwrap();
+    assert_eq!(pages, ITEMS / 256, "all but the last are full");
+    let mut items: Vec<i64> = desk.tasks(job).iter().map(|task| task.item).collect();
+    items.sort_unstable();
+    assert_eq!(items, (1..=ITEMS).collect::<Vec<_>>());
+}
+
+#[test]
+fn items_are_read_together_as_far_as_they_fit_and_none_is_taken_for_another() {
+    let desk = Desk::with_items(3);
+    desk.store.erase_item(Conversation, "c001", NOW).unwrap();
+    let read = |numbers: &[i64], bytes, batch: &mut ItemBatch| {
+        desk.store.read_items(numbers, bytes, false, batch).unwrap();
+        batch.items().map(|item| item.map(|item| item.id.to_owned())).collect::<Vec<_>>()
+    };
+    let id = |n: i64| Some(format!("c{n:03}"));
+    let mut batch = ItemBatch::default();
+    assert_eq!(read(&[3, 2, 99, 1, 3], 1 << 20, &mut batch), [id(2), None, None, id(0), id(2)]);
+    // At least one, and what is gone before it; the rest another time.
+    assert_eq!(read(&[2, 1, 3], 1, &mut batch), [None, id(0)]);
+    assert_eq!(read(&[99, 2], 1, &mut batch), [None, None]);
+    assert_eq!(read(&[], 1, &mut batch), []);
 }
