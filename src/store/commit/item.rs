@@ -83,9 +83,9 @@ impl Commit<'_> {
         let Deed::Label { revision, keep_when_empty } = outcome.deed else {
             return Err(Error::Damaged(format!("job {} reads, and is there to take back", outcome.lease.job)));
         };
-        let is_new = old.is_none();
-        let old = old.unwrap_or_default();
-        let newer = |rules: &Arc<ProgramRules>| newer_reading(&old.fresh, rules, revision);
+        let nothing = Reading::default();
+        let stood = old.as_ref().unwrap_or(&nothing);
+        let newer = |rules: &Arc<ProgramRules>| newer_reading(&stood.fresh, rules, revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let own_scope = narrowed.then(|| {
             let programs = scope.programs.iter().filter(|rules| newer(rules).is_none()).cloned().collect();
@@ -103,7 +103,7 @@ impl Commit<'_> {
             found.iter().map(|&(place, evidence)| Label { place, evidence: Some(evidence), by }).collect();
         let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
         let has_topics = scope.programs.iter().any(|rules| !rules.topics.is_empty());
-        let standing = Standing { labels: &old.labels, marks: &marks, hands_off: &hands_off };
+        let standing = Standing { labels: &stood.labels, marks: &marks, hands_off: &hands_off };
         let applied = has_topics.then(|| apply(standing, &found, scope, keep_when_empty));
 
         let edits = applied.as_ref().map_or(&[][..], |applied| &applied.edits);
@@ -126,29 +126,45 @@ impl Commit<'_> {
             .iter()
             .map(|rules| Refreshed {
                 program: rules.program,
-                before: read_by(&old.fresh, rules.program),
+                before: read_by(&stood.fresh, rules.program),
                 after: revision,
             })
             .filter(|refreshed| refreshed.before != revision)
             .collect();
+        let labels = applied.map(|applied| applied.labels).unwrap_or_default();
+        self.settle(item, at, old, labels, change, &refreshed)?;
+        Ok(Entry { code, change, refreshed, ..entry })
+    }
+
+    /// Writes what has become of an item's reading, and counts it: `labels` where there is a change (its number, or 0),
+    /// and for each program who read it last.
+    pub(super) fn settle(
+        &mut self,
+        item: i64,
+        at: Millis,
+        old: Option<Reading>,
+        labels: Vec<Label>,
+        change: i64,
+        refreshed: &[Refreshed],
+    ) -> Result<()> {
         if change == 0 && refreshed.is_empty() {
-            return Ok(Entry { code, ..entry });
+            return Ok(());
         }
-        let mut new = old;
-        for &Refreshed { program, before, after } in &refreshed {
+        let is_new = old.is_none();
+        let mut reading = old.unwrap_or_default();
+        for &Refreshed { program, before, after } in refreshed {
             self.counters.add(&[(program, before)], -1);
             self.counters.add(&[(program, after)], 1);
-            new.fresh.retain(|(other, _)| *other != program);
-            new.fresh.push((program, after));
+            reading.fresh.retain(|(other, _)| *other != program);
+            reading.fresh.extend(Some((program, after)).filter(|_| after != 0));
         }
-        if let Some(applied) = applied.filter(|_| change != 0) {
-            self.counters.add_labels(at, &new.labels, -1);
-            self.counters.add_labels(at, &applied.labels, 1);
-            new.labels = applied.labels;
-            self.tx.note_change(&mut new.changes, change)?;
+        if change != 0 {
+            self.counters.add_labels(at, &reading.labels, -1);
+            self.counters.add_labels(at, &labels, 1);
+            reading.labels = labels;
+            self.tx.note_change(&mut reading.changes, change)?;
         }
-        self.put_reading.put(item, &new, is_new)?;
-        Ok(Entry { code, change, refreshed, ..entry })
+        self.put_reading.put(item, &reading, is_new)
     }
 
     /// Topics that newer rules have read on this item already: an older job keeps its hands off them.

@@ -6,7 +6,7 @@ use crate::job::{LabelCounts, Outcome};
 use crate::label::{Edit, Label, Mark, Place};
 use crate::store::Result;
 use crate::store::codec::{Entry, Fresh, Refreshed};
-use crate::store::rows::{marks_of, read_by};
+use crate::store::rows::{Reading, marks_of, read_by};
 use crate::store::undo::Undo;
 
 impl Commit<'_> {
@@ -29,18 +29,18 @@ impl Commit<'_> {
             Err(what) => return Ok(Ending::Error(what)),
             Ok(old) => old,
         };
-        let is_new = old.is_none();
-        let old = old.unwrap_or_default();
+        let nothing = Reading::default();
+        let stood = old.as_ref().unwrap_or(&nothing);
         let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
         let ended = |code| Entry { edition, version, ..ended(code) };
-        if undo.edition < text_since || !stands(&old.labels, &marks, &undo.edits) {
+        if undo.edition < text_since || !stands(&stood.labels, &marks, &undo.edits) {
             return Ok(Ending::Entry(ended(Outcome::NewerChange)));
         }
 
         let programs = self.tx.programs_of(shape)?;
-        let refreshed = restored(&old.fresh, undo.refreshed.iter().filter(|r| programs.contains(&r.program)));
+        let refreshed = restored(&stood.fresh, undo.refreshed.iter().filter(|r| programs.contains(&r.program)));
         let edits: Vec<Edit> = undo.edits.iter().map(|edit| Edit { old: edit.new, new: edit.old }).collect();
-        let labels = edited(&old.labels, &edits);
+        let labels = edited(&stood.labels, &edits);
         let counts = counts_of(&labels, &edits);
         ledger.count_labels(counts, &edits);
         self.total.labels.add(counts);
@@ -49,22 +49,7 @@ impl Commit<'_> {
         if outcome.dry_run {
             return Ok(Ending::Entry(Entry { change, ..ended(code) }));
         }
-        let mut new = old;
-        if !edits.is_empty() {
-            self.counters.add_labels(at, &new.labels, -1);
-            self.counters.add_labels(at, &labels, 1);
-            new.labels = labels;
-            self.tx.note_change(&mut new.changes, change)?;
-        }
-        for &Refreshed { program, before, after } in &refreshed {
-            self.counters.add(&[(program, before)], -1);
-            self.counters.add(&[(program, after)], 1);
-            new.fresh.retain(|(other, _)| *other != program);
-            new.fresh.extend(Some((program, after)).filter(|_| after != 0));
-        }
-        if !edits.is_empty() || !refreshed.is_empty() {
-            self.put_reading.put(item, &new, is_new)?;
-        }
+        self.settle(item, at, old, labels, change, &refreshed)?;
         Ok(Ending::Entry(Entry { change, refreshed, ..ended(code) }))
     }
 }
