@@ -11,7 +11,7 @@ use crate::job::JobId;
 use crate::os::mapped::Words;
 use crate::store::Begun;
 
-/// Words of a slot: the epoch, the job, the position. One without an epoch is empty.
+/// Words of a slot: the epoch, the job, the position; all zero where nothing is begun.
 const SLOT: usize = 3;
 
 /// The file `DIR/begun`.
@@ -62,9 +62,9 @@ impl Notes {
         (0..self.slots).for_each(|slot| self.end(slot));
     }
 
-    /// Worker `slot` has nothing under its hands.
+    /// Worker `slot` has nothing under its hands: its slot is as it was made.
     pub fn end(&self, slot: usize) {
-        self.words.store(slot * SLOT, 0);
+        (slot * SLOT..(slot + 1) * SLOT).for_each(|word| self.words.store(word, 0));
     }
 }
 
@@ -82,6 +82,8 @@ mod tests {
         notes.begin(2, 2, 0);
         notes.end(0);
         assert_eq!(Notes::left(dir.path()).unwrap(), [Begun { epoch: 7, job: 2, pos: 0 }]);
+        let file = std::fs::read(dir.path().join("begun")).unwrap();
+        assert_eq!(file[..SLOT * 8], [0; SLOT * 8], "of one that ended nothing is left");
         notes.forgive();
         notes.begin(1, 2, 1);
         assert_eq!(Notes::left(dir.path()).unwrap(), []);
