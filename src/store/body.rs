@@ -16,8 +16,40 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-fn take_optional<'a>(from: &mut Cursor<'a>) -> Result<Option<&'a str>, Damaged> {
-    match from.take()? {
+/// Reads a packed form from front to back. Texts that lie near each other are found to be UTF-8 together: of many short
+/// ones each alone would take longer than what is then done with it.
+struct Reader<'a> {
+    content: &'a [u8],
+    rest: Cursor<'a>,
+    /// A part of the content that is UTF-8, and where it begins.
+    text: &'a str,
+    text_from: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(content: &'a [u8]) -> Reader<'a> {
+        Reader { content, rest: Cursor(content), text: "", text_from: 0 }
+    }
+
+    fn take_str(&mut self) -> Result<&'a str, Damaged> {
+        let len = self.rest.take_bytes()?.len();
+        let from = self.content.len() - self.rest.0.len() - len;
+        let known = from - self.text_from..from - self.text_from + len;
+        if let Some(text) = self.text.get(known) {
+            return Ok(text);
+        }
+        let following = self.content.get(from..).ok_or(Damaged)?;
+        self.text_from = from;
+        self.text = match str::from_utf8(following) {
+            Ok(all) => all,
+            Err(end) => str::from_utf8(&following[..end.valid_up_to()]).unwrap_or_default(),
+        };
+        self.text.get(..len).ok_or(Damaged)
+    }
+}
+
+fn take_optional<'a>(from: &mut Reader<'a>) -> Result<Option<&'a str>, Damaged> {
+    match from.rest.take()? {
         0 => Ok(None),
         _ => from.take_str().map(Some),
     }
@@ -61,16 +93,16 @@ fn pack_transcripts(out: &mut Vec<u8>, transcripts: &[Transcript], ordinals: imp
     }
 }
 
-fn take_programs<'a>(from: &mut Cursor<'a>) -> Result<Vec<&'a str>, Damaged> {
-    if from.take()? != FORMAT {
+fn take_programs<'a>(from: &mut Reader<'a>) -> Result<Vec<&'a str>, Damaged> {
+    if from.rest.take()? != FORMAT {
         return Err(Damaged);
     }
-    (0..from.take()?).map(|_| from.take_str()).collect()
+    (0..from.rest.take()?).map(|_| from.take_str()).collect()
 }
 
 /// The text as a labeller sees it, borrowed from the packed form.
 pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Document<'a>, Damaged> {
-    let mut from = Cursor(content);
+    let mut from = Reader::new(content);
     take_programs(&mut from)?;
     let mut utterances = Vec::new();
     if kind == Kind::Note {
@@ -84,15 +116,15 @@ pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Docume
         }));
         return Ok(Document { kind, id, utterances });
     }
-    for _ in 0..from.take()? {
-        let transcript = from.take_u32()?;
+    for _ in 0..from.rest.take()? {
+        let transcript = from.rest.take_u32()?;
         take_optional(&mut from)?;
         let language = take_optional(&mut from)?;
-        for block in 0..from.take_u32()? {
+        for block in 0..from.rest.take_u32()? {
             let speaker = Some(from.take_str()?);
             let text = from.take_str()?;
-            if from.take()? != 0 {
-                from.take_signed()?;
+            if from.rest.take()? != 0 {
+                from.rest.take_signed()?;
             }
             utterances.push(Utterance { transcript, block, language, speaker, text });
         }
@@ -112,7 +144,7 @@ pub struct Content {
 
 /// The whole text again; `ids` is the item's list of transcript ids.
 pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Damaged> {
-    let mut from = Cursor(content);
+    let mut from = Reader::new(content);
     let programs = take_programs(&mut from)?.into_iter().map(str::to_owned).collect();
     if kind == Kind::Note {
         let text = from.take_str()?.to_owned();
@@ -121,11 +153,11 @@ pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Dam
     }
     let mut transcripts = Vec::new();
     let mut ordinals = Vec::new();
-    for _ in 0..from.take()? {
-        let ordinal = from.take_u32()?;
+    for _ in 0..from.rest.take()? {
+        let ordinal = from.rest.take_u32()?;
         let program = take_optional(&mut from)?.map(str::to_owned);
         let language = take_optional(&mut from)?.map(str::to_owned);
-        let blocks = (0..from.take()?).map(|_| take_block(&mut from)).collect::<Result<_, _>>()?;
+        let blocks = (0..from.rest.take()?).map(|_| take_block(&mut from)).collect::<Result<_, _>>()?;
         let id = ids.get(ordinal as usize).ok_or(Damaged)?.clone();
         transcripts.push(Transcript { id, program, language, blocks });
         ordinals.push(ordinal);
@@ -133,12 +165,12 @@ pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Dam
     Ok(Content { programs, transcripts, ordinals, text: None })
 }
 
-fn take_block(from: &mut Cursor<'_>) -> Result<Block, Damaged> {
+fn take_block(from: &mut Reader<'_>) -> Result<Block, Damaged> {
     let speaker = Some(from.take_str()?.to_owned());
     let text = from.take_str()?.to_owned();
-    let at_ms = match from.take()? {
+    let at_ms = match from.rest.take()? {
         0 => None,
-        _ => Some(from.take_signed()?),
+        _ => Some(from.rest.take_signed()?),
     };
     Ok(Block { speaker, text, at_ms })
 }
@@ -227,6 +259,24 @@ mod tests {
             prop_assert_eq!((&content.text, &content.transcripts), (&item.text, &item.transcripts));
             let seen: Vec<&str> = document(Kind::Note, "n", &packed).unwrap().utterances.iter().map(|u| u.text).collect();
             prop_assert_eq!(seen, paragraphs(&text));
+        }
+
+        #[test]
+        fn each_text_is_what_it_is_alone(
+            texts in vec(prop_oneof![
+                any::<String>().prop_map(String::into_bytes),
+                // Of its length the first byte is no UTF-8.
+                "[a-zé]{120,140}".prop_map(String::into_bytes),
+                vec(any::<u8>(), 0..4),
+            ], 0..12),
+        ) {
+            let mut packed = Vec::new();
+            texts.iter().for_each(|text| put_bytes(&mut packed, text));
+            let mut reader = Reader::new(&packed);
+            for text in &texts {
+                prop_assert_eq!(reader.take_str(), str::from_utf8(text).map_err(|_| Damaged));
+            }
+            prop_assert_eq!(reader.take_str(), Err(Damaged), "there is no more");
         }
 
         #[test]

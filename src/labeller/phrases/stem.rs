@@ -18,7 +18,8 @@ impl Language {
 
     /// The language that the primary subtag names; English where that is none, or none of Snowball's.
     pub fn of(tag: Option<&str>) -> Language {
-        let subtag = tag.unwrap_or_default().split(['-', '_']).next().unwrap_or_default();
+        let Some(tag) = tag else { return Language(ENGLISH) };
+        let subtag = tag.split(['-', '_']).next().unwrap_or_default();
         let named = LANGUAGES.iter().position(|(subtags, _)| subtags.iter().any(|s| s.eq_ignore_ascii_case(subtag)));
         Language(named.unwrap_or(ENGLISH))
     }
