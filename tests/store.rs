@@ -209,15 +209,15 @@ impl Desk {
     /// Topic `a` on the item's first block.
     pub fn found(&self, item: &LeasedItem) -> Finding {
         let mut batch = ItemBatch::default();
-        self.store.read_items(&[item.key.item], 1 << 20, false, &mut batch).unwrap();
-        let Some(read) = batch.items().next().flatten() else { return Finding::Gone };
+        self.store.read_items(&[item.key.item], 1 << 20, &mut batch).unwrap();
+        let Some((read, stood)) = batch.items().next().flatten() else { return Finding::Gone };
         let rules = self.store.program_rules(self.store.revision(None).unwrap().revision).unwrap();
         let names = self.store.names();
         let program = rules[&names.program("p").unwrap()].clone();
         let place = Place { transcript: 0, block: 0, topic: names.topic("a").unwrap() };
         let evidence = Evidence { phrase: names.phrase("alpha").unwrap(), score: 100, start: 0, end: 5 };
         let scope = Arc::new(Scope::new(vec![program], Vec::new()));
-        Finding::Read { edition: read.edition, version: read.version, scope, found: vec![(place, evidence)] }
+        read.finding(stood, scope, vec![(place, evidence)])
     }
 
     pub fn tasks(&self, job: JobId) -> Vec<TaskRow> {

@@ -15,7 +15,7 @@ use crate::histogram::Histogram;
 use crate::job::JobId;
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
-use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Store};
+use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
 
 /// A lease on its way to a worker.
 pub struct Work {
@@ -107,7 +107,7 @@ impl Desk<'_> {
             self.rest();
             let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
             let mut read = std::mem::take(&mut self.batch);
-            self.shared.store.read_items(&numbers, READ_AHEAD, work.rules.filter.stale_only, &mut read)?;
+            self.shared.store.read_items(&numbers, READ_AHEAD, &mut read)?;
             let (batch, after) = rest.split_at(read.len().min(rest.len()));
             rest = after;
             for (item, read) in batch.iter().zip(read.items()) {
@@ -116,7 +116,7 @@ impl Desk<'_> {
                 }
                 let finding = match item.elsewhere {
                     true => Finding::Elsewhere,
-                    false => self.attempt(&mut scopes, item, read.as_ref())?,
+                    false => self.attempt(&mut scopes, item, read)?,
                 };
                 lease.done.push(done(item, finding));
                 if lease.since.elapsed() >= PIECE {
@@ -129,15 +129,20 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn attempt(&self, scopes: &mut Scopes<'_>, item: &LeasedItem, read: Option<&ReadItem<'_>>) -> Result<Finding> {
+    fn attempt(
+        &self,
+        scopes: &mut Scopes<'_>,
+        item: &LeasedItem,
+        read: Option<(ReadItem<'_>, &Stood)>,
+    ) -> Result<Finding> {
         let (shared, job, rules) = (self.shared, scopes.job, scopes.rules);
-        let Some(read) = read else { return Ok(Finding::Gone) };
+        let Some((read, stood)) = read else { return Ok(Finding::Gone) };
         if item.key.asked.is_some() && item.key.asked != read.version {
             return Ok(Finding::StaleVersion);
         }
-        let Some(scope) = scopes.of(read)? else { return Ok(Finding::Gone) };
+        let Some(scope) = scopes.of(&read)? else { return Ok(Finding::Gone) };
         let is_fresh = |(program, alike): &(u32, Vec<i64>)| {
-            read.fresh.iter().any(|(other, revision)| other == program && alike.contains(revision))
+            stood.fresh().iter().any(|(other, revision)| other == program && alike.contains(revision))
         };
         if job.filter.stale_only && scope.alike.iter().all(is_fresh) {
             return Ok(Finding::Current);
@@ -153,7 +158,7 @@ impl Desk<'_> {
             Ok(detections) => rules.by_place(&detections),
             Err(failure) => return Ok(failed(failure, item, shared.now())),
         };
-        Ok(Finding::Read { edition: read.edition, version: read.version, scope: Arc::clone(&scope.scope), found })
+        Ok(read.finding(stood, Arc::clone(&scope.scope), found))
     }
 }
 

@@ -3,16 +3,16 @@
 //! Fenced by epoch and lease: what comes in under a lease that is not the row's any more changes nothing.
 
 mod item;
-mod known;
 mod rows;
+mod stood;
 mod undo;
 
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
-use self::known::{Known, LookUp};
+pub use self::stood::Stood;
 use super::codec::{Entry, Key};
 use super::history::Changes;
 use super::rows::{Counters, PutReading};
@@ -51,7 +51,7 @@ pub enum Finding {
     /// All programs in scope were read by these rules already.
     Current,
     /// Read, at `edition`.
-    Read { edition: i64, version: Option<i64>, scope: Arc<Scope>, found: Vec<(Place, Evidence)> },
+    Read { edition: i64, version: Option<i64>, stood: Stood, scope: Arc<Scope>, found: Vec<(Place, Evidence)> },
     /// This is to be taken back.
     TakeBack(Undo),
     /// The attempt came to nothing; a transient failure may be tried again from `not_before` on.
@@ -154,7 +154,6 @@ impl Store {
         self.write(move |tx| {
             let mut commit = Commit {
                 tx,
-                look_up: LookUp::new(tx)?,
                 put_reading: PutReading::new(tx)?,
                 now,
                 max_attempts,
@@ -173,7 +172,6 @@ impl Store {
 
 struct Commit<'a> {
     tx: &'a Tx<'a>,
-    look_up: LookUp<'a>,
     put_reading: PutReading<'a>,
     now: Millis,
     max_attempts: u32,
@@ -203,7 +201,7 @@ impl Commit<'_> {
         match outcome.lease.source {
             Source::Chunk(no) => self.chunk(outcome, no),
             Source::Tasks => {
-                self.each(outcome, |commit, sum, done, known| commit.task(outcome, sum, done, known))?;
+                self.each(outcome, |commit, sum, done| commit.task(outcome, sum, done))?;
                 if outcome.ends { self.give_tasks_back(outcome.lease) } else { Ok(()) }
             }
         }
@@ -258,11 +256,11 @@ impl Commit<'_> {
         Ok(n - own_rows)
     }
 
-    /// Calls `apply` with each finding and what is known of its item, and writes what they add up to besides.
+    /// Calls `apply` with each finding, and writes what they add up to besides.
     fn each(
         &mut self,
         outcome: &LeaseOutcome,
-        mut apply: impl FnMut(&mut Self, &mut Sum, &Done, Option<Known>) -> Result<()>,
+        mut apply: impl FnMut(&mut Self, &mut Sum, &Done) -> Result<()>,
     ) -> Result<()> {
         let job = outcome.lease.job;
         let revision = match outcome.deed {
@@ -273,21 +271,8 @@ impl Commit<'_> {
         let concerned = ledger.is_some();
         let ledger = ledger.unwrap_or_default();
         let mut sum = Sum { ledger, changes: Changes::new(Provenance { job, revision, at: self.now }) };
-        // Of an item that stands there twice the second finding must see what the first has made of it.
-        let mut seen = FxHashSet::default();
-        let runs = outcome.done.chunk_by(|one, next| {
-            seen.insert(one.key.item);
-            let again = seen.contains(&next.key.item);
-            if again {
-                seen.clear();
-            }
-            !again
-        });
-        for run in runs {
-            let known = self.look_up.items(run)?;
-            for (done, known) in run.iter().zip(known) {
-                apply(self, &mut sum, done, known)?;
-            }
+        for done in &outcome.done {
+            apply(self, &mut sum, done)?;
         }
         sum.changes.flush(self.tx)?;
         // Late words on tasks that were given to others come to nothing: their job may be gone by now.
@@ -299,8 +284,8 @@ impl Commit<'_> {
 
     fn entries(&mut self, outcome: &LeaseOutcome) -> Result<Vec<u8>> {
         let mut entries = Vec::with_capacity(outcome.done.len() * 10);
-        self.each(outcome, |commit, sum, done, known| {
-            let ending = commit.finish(outcome, sum, done, known)?;
+        self.each(outcome, |commit, sum, done| {
+            let ending = commit.finish(outcome, sum, done)?;
             commit.account(outcome, &mut sum.ledger, &ending);
             match &ending {
                 Ending::Entry(entry) => entry.pack(&mut entries),

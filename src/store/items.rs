@@ -2,19 +2,21 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::codec::{Fresh, unpack_fresh};
+use super::commit::{Finding, Stood};
 use super::count::fitting_shapes;
 use super::keys::find_item;
 use super::names::{kind_from, list_from};
 use super::rows::{Counters, ItemRow, marks_of, reading_of, readings_by_program};
+use super::touched::Seen;
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::job::Filter;
-use crate::label::{Label, ProgramNo, Provenance, Revision};
+use crate::label::{Evidence, Label, Place, Provenance, Scope};
 use crate::model::{Document, Item, Kind, Millis};
 
 /// An item as a labeller reads it.
@@ -26,8 +28,6 @@ pub struct ReadItem<'a> {
     pub at: Millis,
     pub shape: i64,
     pub version: Option<i64>,
-    /// Who read it last, per program, where that was asked for.
-    pub fresh: &'a [(ProgramNo, Revision)],
     /// Ids of its transcripts, where that was asked for.
     transcripts: Vec<String>,
     content: &'a [u8],
@@ -42,6 +42,11 @@ impl ReadItem<'_> {
     pub fn document(&self) -> Result<Document<'_>> {
         Ok(body::document(self.kind, self.id, self.content)?)
     }
+
+    /// What comes of it where `found` was found on it, within `scope`.
+    pub fn finding(&self, stood: &Stood, scope: Arc<Scope>, found: Vec<(Place, Evidence)>) -> Finding {
+        Finding::Read { edition: self.edition, version: self.version, stood: stood.clone(), scope, found }
+    }
 }
 
 /// Items read together: one look, and no transaction that is open while they are analysed. Its memory serves the next ones.
@@ -49,7 +54,6 @@ impl ReadItem<'_> {
 pub struct ItemBatch {
     /// What they are made of, one behind the other.
     bytes: Vec<u8>,
-    fresh: Vec<(ProgramNo, Revision)>,
     items: Vec<Option<Placed>>,
 }
 
@@ -63,7 +67,7 @@ struct Placed {
     version: Option<i64>,
     id: Range<usize>,
     content: Range<usize>,
-    fresh: Range<usize>,
+    stood: Stood,
 }
 
 impl ItemBatch {
@@ -75,9 +79,9 @@ impl ItemBatch {
         self.items.is_empty()
     }
 
-    /// In the order in which they were asked for; None for one that is gone.
-    pub fn items(&self) -> impl Iterator<Item = Option<ReadItem<'_>>> {
-        self.items.iter().map(|placed| placed.as_ref().and_then(|placed| self.item(placed)))
+    /// In the order in which they were asked for, with what stands of each; None for one that is gone.
+    pub fn items(&self) -> impl Iterator<Item = Option<(ReadItem<'_>, &Stood)>> {
+        self.items.iter().map(|placed| placed.as_ref().and_then(|placed| Some((self.item(placed)?, &placed.stood))))
     }
 
     fn item(&self, placed: &Placed) -> Option<ReadItem<'_>> {
@@ -88,7 +92,6 @@ impl ItemBatch {
             at: placed.at,
             shape: placed.shape,
             version: placed.version,
-            fresh: self.fresh.get(placed.fresh.clone())?,
             transcripts: Vec::new(),
             content: self.bytes.get(placed.content.clone())?,
         })
@@ -97,19 +100,16 @@ impl ItemBatch {
     /// What a long item made it take is not kept.
     fn clear(&mut self, bytes: usize) {
         self.items.clear();
-        self.fresh.clear();
         self.bytes.clear();
         self.bytes.shrink_to(bytes.saturating_mul(2));
     }
 
-    fn push(&mut self, row: &Row<'_>, fresh: Fresh) -> Result<()> {
+    fn push(&mut self, row: &Row<'_>, seen: Seen) -> Result<()> {
         let ReadItem { kind, id, edition, at, shape, version, content, .. } = read_item_from(row)?;
         let from = self.bytes.len();
         self.bytes.extend_from_slice(id.as_bytes());
         let between = self.bytes.len();
         self.bytes.extend_from_slice(content);
-        let first = self.fresh.len();
-        self.fresh.extend(fresh);
         self.items.push(Some(Placed {
             kind,
             edition,
@@ -118,7 +118,7 @@ impl ItemBatch {
             version,
             id: from..between,
             content: between..self.bytes.len(),
-            fresh: first..self.fresh.len(),
+            stood: Stood::from(row, 8, at, seen)?,
         }));
         Ok(())
     }
@@ -135,7 +135,6 @@ fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
         shape: row.get(4)?,
         version: row.get(5)?,
         content: row.get_ref(6)?.as_blob().map_err(damaged)?,
-        fresh: &[],
         transcripts: Vec::new(),
     })
 }
@@ -199,24 +198,17 @@ fn transcript_id(transcripts: &[String], ordinal: u32) -> String {
 
 impl Store {
     /// Puts the first items of `numbers` into `batch`, as many as fit in about `bytes` of stored text and at least one.
-    /// Who read them last comes along only when asked for.
-    pub fn read_items(&self, numbers: &[i64], bytes: usize, with_fresh: bool, batch: &mut ItemBatch) -> Result<()> {
+    pub fn read_items(&self, numbers: &[i64], bytes: usize, batch: &mut ItemBatch) -> Result<()> {
         batch.clear(bytes);
         let array: Vec<Value> = numbers.iter().map(|&number| number.into()).collect();
+        let seen = self.writer.seen();
         self.read(|connection| {
             // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
-            let sql = match with_fresh {
-                false => {
-                    "SELECT kind, id, edition, at, shape, version, content, value, x'' FROM rarray(?)
-                     CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value WHERE at IS NOT NULL"
-                }
-                true => {
-                    "SELECT kind, id, edition, at, shape, version, content, value, coalesce(fresh, x'') FROM rarray(?)
-                     CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
-                     LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL"
-                }
-            };
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(
+                "SELECT kind, id, edition, at, shape, version, content, value, marked, fresh, labels, changes
+                 FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
+                 LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL",
+            )?;
             let mut rows = statement.query([Rc::new(array)])?;
             while let Some(row) = rows.next()? {
                 let number: i64 = row.get(7)?;
@@ -224,8 +216,7 @@ impl Store {
                 while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
                     batch.items.push(None);
                 }
-                let fresh = row.get_ref(8)?.as_blob().map_err(|_| Error::Damaged("reading.fresh".into()))?;
-                batch.push(row, unpack_fresh(fresh)?)?;
+                batch.push(row, seen)?;
                 if batch.bytes.len() > bytes {
                     return Ok(());
                 }

@@ -58,7 +58,7 @@ pub(super) fn item_by_no(connection: &Connection, no: i64) -> Result<Option<Item
 }
 
 /// A row of `reading`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Reading {
     pub fresh: Fresh,
     pub labels: Vec<Label>,

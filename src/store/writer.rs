@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use super::measured::{Measured, Tally};
+use super::touched::{Seen, Touched};
 use super::{Error, Names, Result};
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
@@ -36,6 +37,7 @@ type Verb = Box<dyn FnOnce(Result<&Tx<'_>>) -> Reply + Send>;
 pub(super) struct Tx<'a> {
     connection: &'a Connection,
     names: &'a RwLock<Names>,
+    touched: &'a Touched,
     /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
     interned: Cell<bool>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
@@ -68,6 +70,16 @@ impl Tx<'_> {
 
     pub fn last_given_change(&self) -> i64 {
         self.changes.get()
+    }
+
+    /// To which what this transaction reads belongs, until it touches it.
+    pub fn seen(&self) -> Seen {
+        self.touched.seen()
+    }
+
+    /// Whether an item may be another than it was when it was read.
+    pub fn touched_since(&self, item: i64, seen: Seen) -> bool {
+        self.touched.since(item, seen)
     }
 
     /// A line for the log, if the commit holds.
@@ -110,6 +122,7 @@ impl<T> Promise<T> {
 
 pub(super) struct Writer {
     verbs: Mutex<Option<Sender<Verb>>>,
+    touched: Arc<Touched>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -123,12 +136,19 @@ impl Writer {
         rusqlite::vtab::array::load_module(&connection)?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.wal_hook(Some(note_log_pages))?;
+        let touched = Touched::watch(&mut connection)?;
+        let watched = Arc::clone(&touched);
         let (sender, receiver) = bounded(WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, &measured, changes, &receiver))
+            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
-        Ok(Writer { verbs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Writer { verbs: Mutex::new(Some(sender)), touched, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// For whoever begins to read after this.
+    pub fn seen(&self) -> Seen {
+        self.touched.seen()
     }
 
     /// Has `verb` run in a transaction; the promise is kept once that is committed.
@@ -214,6 +234,7 @@ fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<
 fn write_until_closed(
     connection: Connection,
     names: &RwLock<Names>,
+    touched: &Touched,
     measured: &Measured,
     changes: i64,
     verbs: &Receiver<Verb>,
@@ -221,6 +242,7 @@ fn write_until_closed(
     let tx = Tx {
         connection: &connection,
         names,
+        touched,
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
@@ -238,6 +260,7 @@ fn write_until_closed(
                 let committed = commit_together(&tx, first, verbs, &mut replies);
                 let tally = tx.batch_tally.take();
                 if committed.is_ok() {
+                    touched.committed();
                     measured.commits.took(begun.elapsed());
                     measured.committed(tally);
                 }

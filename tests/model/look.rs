@@ -5,7 +5,7 @@ use std::sync::Arc;
 use relabeld::job::Outcome;
 use relabeld::label::{Evidence as Found, Place as Numbered, ProgramRules, Scope};
 use relabeld::model::{Failure, Participants};
-use relabeld::store::{Done, Finding, ItemBatch, LeasedItem, ReadItem, Store};
+use relabeld::store::{Done, Finding, ItemBatch, LeasedItem, ReadItem, Stood, Store};
 
 use crate::jobs::Job;
 use crate::ops::Fate;
@@ -21,7 +21,7 @@ impl Pair {
         let items = &held.leased.items;
         let numbers: Vec<i64> = items.iter().map(|item| item.key.item).collect();
         let mut batch = ItemBatch::default();
-        self.store.read_items(&numbers, usize::MAX, true, &mut batch).map_err(tell)?;
+        self.store.read_items(&numbers, usize::MAX, &mut batch).map_err(tell)?;
         let keys: Vec<_> = items.iter().map(|item| item.key).collect();
         let undos = job.reverts.map(|of| self.store.undos(of, &keys).map_err(tell)).transpose()?;
         let mut looked = Vec::with_capacity(items.len());
@@ -81,8 +81,14 @@ impl Pair {
     }
 
     /// As the engine's workers do it, with the store's own numbers.
-    fn attempt(&self, job: &Job, item: &LeasedItem, read: Option<ReadItem<'_>>, fate: Fate) -> Result<Finding, String> {
-        let Some(read) = read else { return Ok(Finding::Gone) };
+    fn attempt(
+        &self,
+        job: &Job,
+        item: &LeasedItem,
+        read: Option<(ReadItem<'_>, &Stood)>,
+        fate: Fate,
+    ) -> Result<Finding, String> {
+        let Some((read, stood)) = read else { return Ok(Finding::Gone) };
         if item.key.asked.is_some() && item.key.asked != read.version {
             return Ok(Finding::StaleVersion);
         }
@@ -109,7 +115,7 @@ impl Pair {
             let mut current = true;
             for rules in &in_scope {
                 let alike = self.store.alike(rules.program, revision).map_err(tell)?;
-                current &= read.fresh.iter().any(|(p, by)| *p == rules.program && alike.contains(by));
+                current &= stood.fresh().iter().any(|(p, by)| *p == rules.program && alike.contains(by));
             }
             if current {
                 return Ok(Finding::Current);
@@ -120,7 +126,7 @@ impl Pair {
         }
         let scope = Arc::new(Scope::new(in_scope, elsewhere));
         let found = stub(&self.store, revision, &scope, &read)?;
-        Ok(Finding::Read { edition: read.edition, version: read.version, scope, found })
+        Ok(read.finding(stood, scope, found))
     }
 }
 

@@ -13,7 +13,9 @@ const RETRY_ALL: Again = Again::Retry { no_topics: true };
 /// Read, and nothing was found.
 fn nothing(desk: &Desk, item: &LeasedItem) -> Finding {
     match desk.found(item) {
-        Finding::Read { edition, version, scope, .. } => Finding::Read { edition, version, scope, found: Vec::new() },
+        Finding::Read { edition, version, stood, scope, .. } => {
+            Finding::Read { edition, version, stood, scope, found: Vec::new() }
+        }
         other => other,
     }
 }

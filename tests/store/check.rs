@@ -74,8 +74,8 @@ fn what_does_not_decode_is_an_error_and_no_panic() {
     let store = &desk.store;
     damaged(store.show_item(Conversation, "c000").err());
     let mut batch = ItemBatch::default();
-    store.read_items(&[1], 1 << 20, false, &mut batch).unwrap();
-    damaged(batch.items().next().unwrap().unwrap().document().err());
+    store.read_items(&[1], 1 << 20, &mut batch).unwrap();
+    damaged(batch.items().next().unwrap().unwrap().0.document().err());
     damaged(store.changes_after(0, 10).err());
     damaged(store.task_rows(1, 0).err());
     damaged(store.task_rows(2, 0).err());

@@ -402,8 +402,8 @@ fn items_are_read_together_as_far_as_they_fit_and_none_is_taken_for_another() {
     let desk = Desk::with_items(3);
     desk.store.erase_item(Conversation, "c001", NOW).unwrap();
     let read = |numbers: &[i64], bytes, batch: &mut ItemBatch| {
-        desk.store.read_items(numbers, bytes, false, batch).unwrap();
-        batch.items().map(|item| item.map(|item| item.id.to_owned())).collect::<Vec<_>>()
+        desk.store.read_items(numbers, bytes, batch).unwrap();
+        batch.items().map(|item| item.map(|(item, _)| item.id.to_owned())).collect::<Vec<_>>()
     };
     let id = |n: i64| Some(format!("c{n:03}"));
     let mut batch = ItemBatch::default();

@@ -3,32 +3,26 @@
 use std::collections::hash_map;
 use std::sync::Arc;
 
-use super::known::Known;
+use super::stood::Known;
 use super::{Commit, Deed, Done, Ending, Finding, LeaseOutcome, Sum};
 use crate::job::Outcome;
-use crate::label::{Evidence, Label, Place, ProgramRules, Revision, Scope, Standing, TopicNo, apply};
+use crate::label::{Evidence, Label, Mark, Place, ProgramRules, Revision, Scope, Standing, TopicNo, apply};
 use crate::model::{Failure, Millis};
 use crate::store::catalogue::topics_of;
 use crate::store::codec::{Entry, Fresh, Refreshed};
 use crate::store::rows::{Reading, marks_of, read_by};
 use crate::store::{Error, Result};
 
-/// What stands of an item before a reading is applied to it.
-struct Stood {
+/// What a reading is applied to.
+struct Before<'a> {
     item: i64,
     at: Millis,
-    marked: bool,
-    old: Option<Reading>,
+    old: Option<&'a Reading>,
+    marks: &'a [Mark],
 }
 
 impl Commit<'_> {
-    pub(super) fn finish(
-        &mut self,
-        outcome: &LeaseOutcome,
-        sum: &mut Sum,
-        done: &Done,
-        known: Option<Known>,
-    ) -> Result<Ending> {
+    pub(super) fn finish(&mut self, outcome: &LeaseOutcome, sum: &mut Sum, done: &Done) -> Result<Ending> {
         let plain = |outcome: Outcome| {
             Ok(Ending::Entry(Entry { code: Entry::code_of(outcome), attempts: done.attempts, ..Entry::elsewhere() }))
         };
@@ -44,14 +38,22 @@ impl Commit<'_> {
                 }
                 Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
             }
-            Finding::TakeBack(undo) => self.take_back(outcome, sum, done, known, undo),
-            Finding::Read { edition, version, scope, found } => {
-                let Some((known, at)) = known.and_then(|known| known.at.map(|at| (known, at))) else {
-                    return plain(Outcome::Gone);
+            Finding::TakeBack(undo) => self.take_back(outcome, sum, done, undo),
+            Finding::Read { edition, version, stood, scope, found } => {
+                let item = done.key.item;
+                let anew;
+                let stood = match self.tx.touched_since(item, stood.seen) {
+                    // As good as read in this transaction.
+                    false => stood,
+                    true => {
+                        let Some(known) = Known::of(self.tx, item)? else { return plain(Outcome::Gone) };
+                        if known.edition != *edition {
+                            return Ok(Ending::Again { not_before: 0, charged: false, error: None });
+                        }
+                        anew = known.stood;
+                        &anew
+                    }
                 };
-                if known.edition != *edition {
-                    return Ok(Ending::Again { not_before: 0, charged: false, error: None });
-                }
                 let entry = Entry {
                     code: Entry::NO_TOPICS,
                     attempts: done.attempts,
@@ -59,14 +61,15 @@ impl Commit<'_> {
                     version: *version,
                     ..Entry::elsewhere()
                 };
-                let old = match known.reading {
-                    Ok(old) => old,
+                let old = match &stood.reading {
+                    Ok(old) => old.as_deref(),
                     // One damaged item must not keep the others from being committed, start after start.
                     // Nothing of it is written yet; from here on damage ends the whole commit.
-                    Err(what) => return Ok(Ending::Error(what)),
+                    Err(what) => return Ok(Ending::Error(what.clone())),
                 };
-                let stood = Stood { item: done.key.item, at, marked: known.marked, old };
-                self.read_item(outcome, sum, stood, scope, found, entry).map(Ending::Entry)
+                let marks = if stood.marked { marks_of(self.tx, item)? } else { Vec::new() };
+                let before = Before { item, at: stood.at, old, marks: &marks };
+                self.read_item(outcome, sum, before, scope, found, entry).map(Ending::Entry)
             }
         }
     }
@@ -75,7 +78,7 @@ impl Commit<'_> {
         &mut self,
         outcome: &LeaseOutcome,
         Sum { ledger, changes }: &mut Sum,
-        Stood { item, at, marked, old }: Stood,
+        Before { item, at, old, marks }: Before<'_>,
         scope: &Scope,
         found: &[(Place, Evidence)],
         entry: Entry,
@@ -84,7 +87,7 @@ impl Commit<'_> {
             return Err(Error::Damaged(format!("job {} reads, and is there to take back", outcome.lease.job)));
         };
         let nothing = Reading::default();
-        let stood = old.as_ref().unwrap_or(&nothing);
+        let stood = old.unwrap_or(&nothing);
         let newer = |rules: &Arc<ProgramRules>| newer_reading(&stood.fresh, rules, revision);
         let narrowed = scope.programs.iter().any(|rules| newer(rules).is_some());
         let own_scope = narrowed.then(|| {
@@ -101,9 +104,8 @@ impl Commit<'_> {
         let by = changes.by();
         let found: Vec<Label> =
             found.iter().map(|&(place, evidence)| Label { place, evidence: Some(evidence), by }).collect();
-        let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
         let has_topics = scope.programs.iter().any(|rules| !rules.topics.is_empty());
-        let standing = Standing { labels: &stood.labels, marks: &marks, hands_off: &hands_off };
+        let standing = Standing { labels: &stood.labels, marks, hands_off: &hands_off };
         let applied = has_topics.then(|| apply(standing, &found, scope, keep_when_empty));
 
         let edits = applied.as_ref().map_or(&[][..], |applied| &applied.edits);
@@ -142,7 +144,7 @@ impl Commit<'_> {
         &mut self,
         item: i64,
         at: Millis,
-        old: Option<Reading>,
+        old: Option<&Reading>,
         labels: Vec<Label>,
         change: i64,
         refreshed: &[Refreshed],
@@ -151,7 +153,7 @@ impl Commit<'_> {
             return Ok(());
         }
         let is_new = old.is_none();
-        let mut reading = old.unwrap_or_default();
+        let mut reading = old.cloned().unwrap_or_default();
         for &Refreshed { program, before, after } in refreshed {
             self.counters.add(&[(program, before)], -1);
             self.counters.add(&[(program, after)], 1);

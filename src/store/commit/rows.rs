@@ -2,7 +2,6 @@
 
 use rusqlite::params;
 
-use super::known::Known;
 use super::{Commit, Done, Ending, LeaseId, LeaseOutcome, Sum};
 use crate::job::{JobId, Reason};
 use crate::store::Result;
@@ -36,13 +35,7 @@ impl Commit<'_> {
         self.write_row(job, done, ending)
     }
 
-    pub(super) fn task(
-        &mut self,
-        outcome: &LeaseOutcome,
-        sum: &mut Sum,
-        done: &Done,
-        known: Option<Known>,
-    ) -> Result<()> {
+    pub(super) fn task(&mut self, outcome: &LeaseOutcome, sum: &mut Sum, done: &Done) -> Result<()> {
         let LeaseId { job, epoch, lease, .. } = outcome.lease;
         let held: bool = self
             .tx
@@ -54,7 +47,7 @@ impl Commit<'_> {
             self.total.fenced += 1;
             return Ok(());
         }
-        let ending = self.finish(outcome, sum, done, known)?;
+        let ending = self.finish(outcome, sum, done)?;
         self.account(outcome, &mut sum.ledger, &ending);
         self.write_row(job, done, &ending)
     }

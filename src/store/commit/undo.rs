@@ -1,6 +1,6 @@
 //! What taking back comes to on one item: all of what a job did to it, or nothing.
 
-use super::known::Known;
+use super::stood::{Known, Stood};
 use super::{Commit, Done, Ending, LeaseOutcome, Sum};
 use crate::job::{LabelCounts, Outcome};
 use crate::label::{Edit, Label, Mark, Place};
@@ -15,22 +15,21 @@ impl Commit<'_> {
         outcome: &LeaseOutcome,
         Sum { ledger, changes }: &mut Sum,
         done: &Done,
-        known: Option<Known>,
         undo: &Undo,
     ) -> Result<Ending> {
         let item = done.key.item;
         let ended = |code| Entry { code: Entry::code_of(code), attempts: done.attempts, ..Entry::elsewhere() };
-        let Some(Known { edition, text_since, at: Some(at), shape: Some(shape), version, marked, reading }) = known
-        else {
+        let Some(Known { edition, text_since, shape, version, stood }) = Known::of(self.tx, item)? else {
             return Ok(Ending::Entry(ended(Outcome::Gone)));
         };
+        let Stood { at, marked, reading, .. } = stood;
         let old = match reading {
             // As in a reading: damage is its item's alone, as long as nothing is written.
             Err(what) => return Ok(Ending::Error(what)),
             Ok(old) => old,
         };
         let nothing = Reading::default();
-        let stood = old.as_ref().unwrap_or(&nothing);
+        let stood = old.as_deref().unwrap_or(&nothing);
         let marks = if marked { marks_of(self.tx, item)? } else { Vec::new() };
         let ended = |code| Entry { edition, version, ..ended(code) };
         if undo.edition < text_since || !stands(&stood.labels, &marks, &undo.edits) {
@@ -49,7 +48,7 @@ impl Commit<'_> {
         if outcome.dry_run {
             return Ok(Ending::Entry(Entry { change, ..ended(code) }));
         }
-        self.settle(item, at, old, labels, change, &refreshed)?;
+        self.settle(item, at, old.as_deref(), labels, change, &refreshed)?;
         Ok(Ending::Entry(Entry { change, refreshed, ..ended(code) }))
     }
 }

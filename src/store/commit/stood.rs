@@ -1,0 +1,67 @@
+//! What stands of an item before a finding is applied to it.
+
+use std::sync::Arc;
+
+use rusqlite::Row;
+
+use crate::model::Millis;
+use crate::store::codec::Fresh;
+use crate::store::rows::{Reading, reading_from};
+use crate::store::touched::Seen;
+use crate::store::writer::Tx;
+use crate::store::{Error, Result};
+
+/// As a worker read it, along with the item. At the commit it still stands, unless somebody has touched the item since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stood {
+    pub(in crate::store) seen: Seen,
+    pub(in crate::store) at: Millis,
+    pub(in crate::store) marked: bool,
+    /// None: nothing was made of it yet. An error where that does not decode, which is this item's alone.
+    pub(in crate::store) reading: std::result::Result<Option<Arc<Reading>>, String>,
+}
+
+impl Stood {
+    /// Who read the item last, per program.
+    pub fn fresh(&self) -> &Fresh {
+        const NOBODY: &Fresh = &Fresh::new();
+        self.reading.as_ref().map_or(NOBODY, |reading| reading.as_ref().map_or(NOBODY, |reading| &reading.fresh))
+    }
+
+    /// From the columns marked, fresh, labels, changes.
+    pub(in crate::store) fn from(row: &Row<'_>, first: usize, at: Millis, seen: Seen) -> Result<Stood> {
+        let reading = match row.get_ref(first + 1)? {
+            rusqlite::types::ValueRef::Null => Ok(None),
+            _ => match reading_from(row, first + 1) {
+                Err(Error::Damaged(what)) => Err(what),
+                read => Ok(Some(Arc::new(read?))),
+            },
+        };
+        Ok(Stood { seen, at, marked: row.get(first)?, reading })
+    }
+}
+
+/// All that a commit may have to know of an item, read in its own transaction.
+pub(super) struct Known {
+    pub edition: i64,
+    pub text_since: i64,
+    pub shape: i64,
+    pub version: Option<i64>,
+    pub stood: Stood,
+}
+
+impl Known {
+    /// None where the item is gone.
+    pub fn of(tx: &Tx<'_>, item: i64) -> Result<Option<Known>> {
+        let mut statement = tx.prepare_cached(
+            "SELECT edition, text_since, shape, version, at, marked, fresh, labels, changes
+             FROM item LEFT JOIN reading ON item = no WHERE no = ? AND at IS NOT NULL",
+        )?;
+        let known = |row: &Row<'_>| {
+            let stood = Stood::from(row, 5, row.get(4)?, tx.seen())?;
+            let (edition, text_since, shape, version) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(Known { edition, text_since, shape, version, stood })
+        };
+        statement.query_and_then([item], known)?.next().transpose()
+    }
+}
