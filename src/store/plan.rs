@@ -35,9 +35,14 @@ pub struct Planning<'a> {
     snapshot: r2d2::PooledConnection<Readers>,
     job: Job,
     shapes: FxHashSet<i64>,
+    /// The next page, where it was read already.
+    ahead: Option<Page>,
     cursor: Border,
     end: Border,
 }
+
+/// Keys, and where the page after them begins; None after the last.
+type Page = (Frozen, Option<Border>);
 
 impl Store {
     /// Takes up the next job that waits for its list.
@@ -77,7 +82,7 @@ impl Store {
         let cursor = edge(job.filter.from, at, item, i64::MIN);
         let end = edge(job.filter.until, end_at, end_item, i64::MAX);
         let shapes = fitting_shapes(&self.names(), &job.filter);
-        Ok(Planning { store: self, snapshot, job, shapes, cursor, end })
+        Ok(Planning { store: self, snapshot, job, shapes, ahead: None, cursor, end })
     }
 }
 
@@ -101,10 +106,10 @@ impl Planning<'_> {
         if self.job.counts.total.is_some() {
             return self.store.write(move |tx| begin_running(tx, id, now));
         }
-        let (list, next) = self.page()?;
+        let (list, next) = self.ahead.take().map_or_else(|| self.page(self.cursor), Ok)?;
         let whole = next.is_none();
         let cursor = next.unwrap_or(self.end);
-        let planned = self.store.write(move |tx| {
+        let planned = self.store.begin_write(move |tx| {
             let found: Option<(String, i64, i64)> = tx
                 .prepare_cached("SELECT state, chunks, planned FROM job WHERE id = ?")?
                 .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -125,15 +130,18 @@ impl Planning<'_> {
             tx.prepare_cached("UPDATE job SET total = planned, pending = planned WHERE id = ?")?.execute([id])?;
             begin_running(tx, id, now)
         })?;
+        // While the writer has this one.
+        let ahead = next.map(|next| self.page(next)).transpose();
+        let planned = planned.wait()?;
         self.cursor = cursor;
+        self.ahead = ahead?;
         Ok(planned)
     }
 
-    /// The next keys, and where the page after them begins; None after the last. All pages but the last are whole
-    /// chunks, so that the chunk of a position is known without looking.
-    fn page(&self) -> Result<(Frozen, Option<Border>)> {
+    /// The keys from `cursor` on. All pages but the last are whole chunks, so that the chunk of a position is known
+    /// without looking.
+    fn page(&self, (at, item): Border) -> Result<Page> {
         let mut list = Frozen::default();
-        let (at, item) = self.cursor;
         // In two goes: a comparison of both columns would be looked up by the first alone, and walk anew at each page over
         // all items of one time.
         for (sql, from) in [
