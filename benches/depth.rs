@@ -18,14 +18,14 @@ use crate::{machine, scratch};
 
 /// What the deepest is held against.
 const BASE: usize = 100_000;
-const LEASES: usize = 80;
+const LEASES: usize = 300;
 /// Before those that are measured: what is read for the first time is in no cache.
 const COLD: usize = 15;
 /// Drains of each depth, beside the rounds.
 const MORE_DRAINS: usize = 6;
 const LEASE_ITEMS: usize = 5;
 /// What is left to do at the end of a queue: twice what is leased there.
-const LAST: usize = 1_000;
+const LAST: usize = 3_200;
 const NOW: i64 = 1_795_132_800_000;
 
 /// Microseconds of a lease, each the mean of many.
