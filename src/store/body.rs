@@ -120,7 +120,10 @@ pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Docume
         let transcript = from.rest.take_u32()?;
         take_optional(&mut from)?;
         let language = take_optional(&mut from)?;
-        for block in 0..from.rest.take_u32()? {
+        let blocks = from.rest.take_u32()?;
+        // Each takes three bytes at least, so that no damage makes this ask for more than there can be.
+        utterances.reserve((blocks as usize).min(from.rest.0.len() / 3));
+        for block in 0..blocks {
             let speaker = Some(from.take_str()?);
             let text = from.take_str()?;
             if from.rest.take()? != 0 {
