@@ -1,22 +1,25 @@
 //! The commit loop: takes one outcome, drains what else is there, and has all of it committed at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use log::warn;
 
 use super::Shared;
+use crate::job::Lane;
 use crate::store::{Committed, Error, LeaseOutcome};
 
 /// Items in one commit at most: what a live item may have to wait for.
 const TOGETHER: usize = 1024;
+/// How long a bulk job's outcomes wait to be committed with others.
+const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
 /// How long a full disk is left alone before the commit is tried again.
 const UNTIL_THERE_IS_ROOM: Duration = Duration::from_secs(1);
 
-pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<LeaseOutcome>) {
+pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutcome)>) {
     while let Ok(first) = outcomes.recv() {
-        let batch: Arc<[LeaseOutcome]> = gather(first, outcomes).into();
+        let batch: Arc<[LeaseOutcome]> = gather(shared, first, outcomes).into();
         let Some(committed) = commit(shared, &batch) else { return };
         if committed.fenced > 0 {
             warn!("{} outcomes came in under leases that were not theirs any more, and were dropped", committed.fenced);
@@ -28,12 +31,25 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<LeaseOutcome>) {
     }
 }
 
-fn gather(first: LeaseOutcome, more: &Receiver<LeaseOutcome>) -> Vec<LeaseOutcome> {
+/// Takes what is there; where that is little, and nobody waits for it, what comes soon too.
+fn gather(
+    shared: &Shared,
+    (mut lane, first): (Lane, LeaseOutcome),
+    more: &Receiver<(Lane, LeaseOutcome)>,
+) -> Vec<LeaseOutcome> {
+    let until = Instant::now() + UNTIL_THERE_IS_MORE;
     let mut items = first.done.len();
     let mut batch = vec![first];
-    while items < TOGETHER
-        && let Ok(next) = more.try_recv()
-    {
+    while items < TOGETHER {
+        let nothing_else = || batch.iter().filter(|outcome| outcome.ends).count() >= shared.in_flight();
+        let next = match lane == Lane::Live || nothing_else() {
+            true => more.try_recv().ok(),
+            false => more.recv_deadline(until).ok(),
+        };
+        let Some((its_lane, next)) = next else { break };
+        if its_lane == Lane::Live {
+            lane = Lane::Live;
+        }
         items += next.done.len();
         batch.push(next);
     }

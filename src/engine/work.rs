@@ -12,7 +12,7 @@ use super::Shared;
 use super::rules::{JobRules, Rules, ShapeScope, Way};
 use super::stats::Stats;
 use crate::histogram::Histogram;
-use crate::job::JobId;
+use crate::job::{JobId, Lane};
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
 use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
@@ -34,7 +34,7 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
-pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<LeaseOutcome>) {
+pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<(Lane, LeaseOutcome)>) {
     let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
         let mut lease = Progress::new(&work, &shared.stats);
@@ -47,7 +47,7 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
         }
         desk.rest();
         // The commit loop outlives the workers.
-        let _ = outcomes.send(lease.piece(true));
+        let _ = outcomes.send((work.rules.lane, lease.piece(true)));
     }
 }
 
@@ -99,7 +99,7 @@ impl Desk<'_> {
         work: &Work,
         rules: &Rules,
         lease: &mut Progress<'_>,
-        outcomes: &Sender<LeaseOutcome>,
+        outcomes: &Sender<(Lane, LeaseOutcome)>,
     ) -> Result<()> {
         let mut scopes = Scopes { job: &work.rules, rules, store: &self.shared.store, known: FxHashMap::default() };
         let mut rest = &work.leased.items[..];
@@ -121,7 +121,7 @@ impl Desk<'_> {
                 lease.done.push(done(item, finding));
                 if lease.since.elapsed() >= PIECE {
                     self.rest();
-                    let _ = outcomes.send(lease.piece(false));
+                    let _ = outcomes.send((work.rules.lane, lease.piece(false)));
                 }
             }
             self.batch = read;
