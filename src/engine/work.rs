@@ -15,6 +15,7 @@ use crate::histogram::Histogram;
 use crate::job::{JobId, Lane};
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
+use crate::os::courtesy::Turn;
 use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
 
 /// A lease on its way to a worker.
@@ -35,7 +36,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
 pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<(Lane, LeaseOutcome)>) {
-    let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
+    let turn = Turn::new(shared.store.courtesy());
+    let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times(), turn };
     for work in work {
         let mut lease = Progress::new(&work, &shared.stats);
         let worked = match &work.rules.way {
@@ -58,6 +60,7 @@ struct Desk<'a> {
     batch: ItemBatch,
     /// Since the last rest: what all workers add to at each item would cost each of them.
     analyses: Histogram,
+    turn: Turn,
 }
 
 /// What has come of a lease and was not sent yet.
@@ -119,6 +122,7 @@ impl Desk<'_> {
                     false => self.attempt(&mut scopes, item, read)?,
                 };
                 lease.done.push(done(item, finding));
+                self.turn.give_way();
                 if lease.since.elapsed() >= PIECE {
                     self.rest();
                     let _ = outcomes.send((work.rules.lane, lease.piece(false)));

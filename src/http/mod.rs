@@ -214,6 +214,7 @@ impl Behind {
 
     fn answer(&self, mut request: Request) {
         let begun = Instant::now();
+        self.context.store.courtesy().asked();
         let mut route = None;
         let handled = self.handle(&mut request, &mut route);
         if let Err(problem) = &handled {

@@ -273,6 +273,7 @@ impl Commit<'_> {
         let mut sum = Sum { ledger, changes: Changes::new(Provenance { job, revision, at: self.now }) };
         for done in &outcome.done {
             apply(self, &mut sum, done)?;
+            self.tx.give_way();
         }
         sum.changes.flush(self.tx)?;
         // Late words on tasks that were given to others come to nothing: their job may be gone by now.

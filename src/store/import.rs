@@ -66,6 +66,7 @@ impl Store {
             };
             for item in batch.items() {
                 importing.put(item)?;
+                tx.give_way();
             }
             let outcome = importing.end()?;
             tx.count(|tally| tally.imported.add(outcome.counts));

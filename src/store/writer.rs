@@ -18,6 +18,7 @@ use rusqlite::hooks::Wal;
 use super::measured::{Measured, Tally};
 use super::touched::{Seen, Touched};
 use super::{Error, Names, Result};
+use crate::os::courtesy::{Courtesy, Turn};
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
 const WAITING: usize = 256;
@@ -38,6 +39,7 @@ pub(super) struct Tx<'a> {
     connection: &'a Connection,
     names: &'a RwLock<Names>,
     touched: &'a Touched,
+    turn: RefCell<Turn>,
     /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
     interned: Cell<bool>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
@@ -92,6 +94,11 @@ impl Tx<'_> {
         count(&mut self.tally.borrow_mut());
     }
 
+    /// To be called every now and then by a verb that takes long.
+    pub fn give_way(&self) {
+        self.turn.borrow_mut().give_way();
+    }
+
     fn forget_names(&self) -> Result<()> {
         if self.interned.get() {
             let names = Names::load(self.connection)?;
@@ -127,7 +134,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>, measured: Arc<Measured>) -> Result<Writer> {
+    pub fn start(
+        mut connection: Connection,
+        names: Arc<RwLock<Names>>,
+        measured: Arc<Measured>,
+        courtesy: Arc<Courtesy>,
+    ) -> Result<Writer> {
         let changes = connection.query_row(
             "SELECT max(last_change, coalesce((SELECT max(no) FROM change), 0)) FROM daemon",
             [],
@@ -141,7 +153,7 @@ impl Writer {
         let (sender, receiver) = bounded(WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver))
+            .spawn(move || write_until_closed(connection, &names, &watched, &measured, &courtesy, changes, &receiver))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
         Ok(Writer { verbs: Mutex::new(Some(sender)), touched, thread: Mutex::new(Some(thread)) })
     }
@@ -236,6 +248,7 @@ fn write_until_closed(
     names: &RwLock<Names>,
     touched: &Touched,
     measured: &Measured,
+    courtesy: &Arc<Courtesy>,
     changes: i64,
     verbs: &Receiver<Verb>,
 ) {
@@ -243,6 +256,7 @@ fn write_until_closed(
         connection: &connection,
         names,
         touched,
+        turn: RefCell::new(Turn::new(courtesy)),
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
