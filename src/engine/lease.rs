@@ -208,12 +208,7 @@ impl Leaser<'_> {
 
     fn bulk_asks(&mut self, at: Instant, now: Millis) -> Result<(Vec<Ask>, Duration)> {
         let mut sleep = LONGEST_SLEEP;
-        let capacity = self.bulk.capacity().unwrap_or(1);
-        let room = capacity - self.bulk.len();
-        // Many leases at a time cost less: the workers have enough until half of it is gone.
-        if room < capacity.div_ceil(2) {
-            return Ok((Vec::new(), sleep));
-        }
+        let room = self.bulk.capacity().map_or(1, |capacity| capacity - self.bulk.len());
         let jobs = self.shared.store.runnable_bulk(JOBS)?;
         // They come by id.
         self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
