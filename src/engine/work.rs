@@ -39,6 +39,7 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
     let turn = Turn::new(shared.store.courtesy());
     let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times(), turn };
     for work in work {
+        desk.turn.begin();
         let mut lease = Progress::new(&work, &shared.stats);
         let worked = match &work.rules.way {
             Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease, outcomes),
@@ -122,7 +123,9 @@ impl Desk<'_> {
                     false => self.attempt(&mut scopes, item, read)?,
                 };
                 lease.done.push(done(item, finding));
-                self.turn.give_way();
+                if work.rules.lane == Lane::Bulk {
+                    self.turn.give_way();
+                }
                 if lease.since.elapsed() >= PIECE {
                     self.rest();
                     let _ = outcomes.send((work.rules.lane, lease.piece(false)));

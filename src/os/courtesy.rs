@@ -48,6 +48,11 @@ impl Turn {
         Turn { courtesy: Arc::clone(courtesy), since: Instant::now() }
     }
 
+    /// Takes up work after having had none.
+    pub fn begin(&mut self) {
+        self.since = Instant::now();
+    }
+
     /// Lets others go before, where that is due. To be called between two short pieces of work.
     pub fn give_way(&mut self) {
         let now = Instant::now();

@@ -311,6 +311,7 @@ fn write_until_closed(
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
     tx.interned.set(false);
+    tx.turn.borrow_mut().begin();
     if let Err(error) = tx.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
         let error = Error::from(error);
         replies.push(first(Err(error.clone())));
