@@ -25,7 +25,7 @@ const COLD: usize = 15;
 const MORE_DRAINS: usize = 6;
 const LEASE_ITEMS: usize = 5;
 /// What is left to do at the end of a queue: twice what is leased there.
-const LAST: usize = 3_200;
+const LAST: usize = 2 * (COLD + LEASES) * LEASE_ITEMS;
 const NOW: i64 = 1_795_132_800_000;
 
 /// Microseconds of a lease, each the mean of many.

@@ -11,7 +11,7 @@
 //!                            │ lease     epoch + lease number, one transaction; only what the channel has room for
 //!                            ▼
 //!               bounded channel ─► workers: labeller.analyse(item) ─► bounded channel
-//!                                                                       │ commit   take one, drain the rest; labels, history,
+//!                                                                       │ commit   gather a few; labels, history,
 //!                                                                       ▼          results, counters, lease: one transaction, fenced
 //!                                labels · history · jobs ──► export: page, CSV, NDJSON, CLI
 //! ```

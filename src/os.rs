@@ -1,5 +1,5 @@
-//! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, and files
-//! that appear whole. The only home of signal-hook, sd-notify, rustix and memmap2.
+//! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, turns at the
+//! processor, and files that appear whole. The only home of signal-hook, sd-notify, rustix and memmap2.
 
 pub mod courtesy;
 pub mod mapped;

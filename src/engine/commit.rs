@@ -1,4 +1,4 @@
-//! The commit loop: takes one outcome, drains what else is there, and has all of it committed at once.
+//! The commit loop: gathers outcomes, those of bulk jobs for a moment, and has all of them committed at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::store::{Committed, Error, LeaseOutcome};
 
 /// Items in one commit at most: what a live item may have to wait for.
 const TOGETHER: usize = 1024;
-/// How long a bulk job's outcomes wait to be committed with others.
+/// How long at most a bulk job's outcomes wait to be committed with others.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
 /// How long a full disk is left alone before the commit is tried again.
 const UNTIL_THERE_IS_ROOM: Duration = Duration::from_secs(1);
@@ -34,23 +34,19 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutc
 /// Takes what is there; where that is little, and nobody waits for it, what comes soon too.
 fn gather(
     shared: &Shared,
-    (mut lane, first): (Lane, LeaseOutcome),
+    (lane, first): (Lane, LeaseOutcome),
     more: &Receiver<(Lane, LeaseOutcome)>,
 ) -> Vec<LeaseOutcome> {
     let until = Instant::now() + UNTIL_THERE_IS_MORE;
-    let mut items = first.done.len();
+    let (mut live, mut items, mut ended) = (lane == Lane::Live, first.done.len(), usize::from(first.ends));
     let mut batch = vec![first];
     while items < TOGETHER {
-        let nothing_else = || batch.iter().filter(|outcome| outcome.ends).count() >= shared.in_flight();
-        let next = match lane == Lane::Live || nothing_else() {
-            true => more.try_recv().ok(),
-            false => more.recv_deadline(until).ok(),
-        };
-        let Some((its_lane, next)) = next else { break };
-        if its_lane == Lane::Live {
-            lane = Lane::Live;
-        }
+        let more_to_come = ended < shared.in_flight();
+        let next = if more_to_come && !live { more.recv_deadline(until).ok() } else { more.try_recv().ok() };
+        let Some((lane, next)) = next else { break };
+        live |= lane == Lane::Live;
         items += next.done.len();
+        ended += usize::from(next.ends);
         batch.push(next);
     }
     batch

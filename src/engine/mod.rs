@@ -32,7 +32,7 @@ use self::shared::Shared;
 use crate::histogram::Observed;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
-use crate::os::process::step_back;
+use crate::os::courtesy;
 use crate::store::{Recovered, Result, Steering, Store};
 
 /// What the engine is told once.
@@ -126,8 +126,8 @@ impl Engine {
         for slot in 0..workers {
             let (work, outcomes) = (bulk_work.clone(), outcomes.clone());
             self.spawn(&format!("work-{slot}"), move |shared| {
-                // People who look, live items and the writer are not to wait for what lasts anyway.
-                if !step_back() {
+                // Those who ask, live items and the writer get most of the processor; by `give_way` they get it soon.
+                if !courtesy::step_back() {
                     debug!("work-{slot} may not change its priority");
                 }
                 work::work_until_closed(shared, slot, &work, &outcomes);

@@ -15,7 +15,7 @@ use crate::histogram::Histogram;
 use crate::job::{JobId, Lane};
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
-use crate::os::courtesy::Turn;
+use crate::os::courtesy;
 use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
 
 /// A lease on its way to a worker.
@@ -36,10 +36,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
 pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<(Lane, LeaseOutcome)>) {
-    let turn = Turn::new(shared.store.courtesy());
-    let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times(), turn };
+    let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
-        desk.turn.begin();
+        courtesy::begin();
         let mut lease = Progress::new(&work, &shared.stats);
         let worked = match &work.rules.way {
             Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease, outcomes),
@@ -61,7 +60,6 @@ struct Desk<'a> {
     batch: ItemBatch,
     /// Since the last rest: what all workers add to at each item would cost each of them.
     analyses: Histogram,
-    turn: Turn,
 }
 
 /// What has come of a lease and was not sent yet.
@@ -124,7 +122,7 @@ impl Desk<'_> {
                 };
                 lease.done.push(done(item, finding));
                 if work.rules.lane == Lane::Bulk {
-                    self.turn.give_way();
+                    courtesy::give_way();
                 }
                 if lease.since.elapsed() >= PIECE {
                     self.rest();

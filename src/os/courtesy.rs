@@ -1,68 +1,57 @@
-//! Those who wait for an answer go before work that lasts.
+//! Turns at the processor: whoever waits for an answer goes before work that lasts.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How far a thread steps back: others get nine tenths of the processor where both want all of it.
+const STEP_BACK: i32 = 10;
 /// Whoever asked is taken to look on for so long, and to ask again.
 const LOOKS_ON: Duration = Duration::from_secs(1);
-/// How long a thread goes on at most while somebody looks on. The kernel by itself would have the others wait for
-/// several milliseconds, whatever the priorities.
+/// How long a thread goes on at most while somebody looks on. By itself the kernel would let it have its slice, of several
+/// milliseconds, whatever the priorities.
 const TURN: Duration = Duration::from_micros(200);
 
-/// Whether somebody looks on.
-#[derive(Debug)]
-pub struct Courtesy {
-    start: Instant,
-    /// Nanoseconds from the start until nobody looks on any more.
-    until: AtomicU64,
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// Nanoseconds from the start until nobody looks on any more.
+static UNTIL: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// When this thread took up its work, or gave way last.
+    static SINCE: Cell<Instant> = Cell::new(Instant::now());
 }
 
-impl Default for Courtesy {
-    fn default() -> Courtesy {
-        Courtesy { start: Instant::now(), until: AtomicU64::new(0) }
-    }
+/// Lowers this thread's priority, for good. False where that is forbidden, which costs only that.
+pub fn step_back() -> bool {
+    // On Linux the nice value is the thread's own: nice(2), "C library/kernel differences".
+    rustix::process::nice(STEP_BACK).is_ok()
 }
 
-impl Courtesy {
-    /// Somebody asks.
-    pub fn asked(&self) {
-        let until = (self.start.elapsed() + LOOKS_ON).as_nanos();
-        self.until.store(until.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn somebody_looks_on(&self, now: Instant) -> bool {
-        now.duration_since(self.start).as_nanos() < self.until.load(Ordering::Relaxed).into()
-    }
+/// Somebody asks.
+pub fn asked() {
+    let until = (START.elapsed() + LOOKS_ON).as_nanos();
+    UNTIL.store(until.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
-/// A thread's work since it last let others go before it.
-#[derive(Debug)]
-pub struct Turn {
-    courtesy: Arc<Courtesy>,
-    since: Instant,
+fn somebody_looks_on(now: Instant) -> bool {
+    now.saturating_duration_since(*START).as_nanos() < UNTIL.load(Ordering::Relaxed).into()
 }
 
-impl Turn {
-    pub fn new(courtesy: &Arc<Courtesy>) -> Turn {
-        Turn { courtesy: Arc::clone(courtesy), since: Instant::now() }
-    }
+/// This thread takes up work after having had none.
+pub fn begin() {
+    SINCE.set(Instant::now());
+}
 
-    /// Takes up work after having had none.
-    pub fn begin(&mut self) {
-        self.since = Instant::now();
+/// Lets others go before, where that is due. To be called between short pieces of long work.
+pub fn give_way() {
+    let now = Instant::now();
+    if now.duration_since(SINCE.get()) < TURN {
+        return;
     }
-
-    /// Lets others go before, where that is due. To be called between two short pieces of work.
-    pub fn give_way(&mut self) {
-        let now = Instant::now();
-        if now.duration_since(self.since) < TURN {
-            return;
-        }
-        self.since = now;
-        if self.courtesy.somebody_looks_on(now) {
-            std::thread::yield_now();
-        }
+    SINCE.set(now);
+    if somebody_looks_on(now) {
+        std::thread::yield_now();
     }
 }
 
@@ -72,11 +61,11 @@ mod tests {
 
     #[test]
     fn who_asked_looks_on_for_a_while() {
-        let courtesy = Courtesy::default();
-        assert!(!courtesy.somebody_looks_on(courtesy.start));
-        courtesy.asked();
+        let before = Instant::now();
+        assert!(!somebody_looks_on(before + 2 * LOOKS_ON));
+        asked();
         let now = Instant::now();
-        assert!(courtesy.somebody_looks_on(now));
-        assert!(!courtesy.somebody_looks_on(now + LOOKS_ON));
+        assert!(somebody_looks_on(before));
+        assert!(!somebody_looks_on(now + LOOKS_ON));
     }
 }

@@ -20,16 +20,6 @@ pub fn process() -> Process {
     }
 }
 
-/// How far this thread steps back for others that want a processor: so that they get it as soon as they want it, and
-/// nine tenths of it where they want it all.
-const STEP_BACK: i32 = 10;
-
-/// Lets all other threads go before this one, for good. False where that is forbidden, which costs only that.
-pub fn step_back() -> bool {
-    // On Linux the nice value is the thread's own: nice(2), "C library/kernel differences".
-    rustix::process::nice(STEP_BACK).is_ok()
-}
-
 /// utime and stime, fields 14 and 15 of proc(5). The second is a name that may hold anything, in parentheses.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);

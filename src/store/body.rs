@@ -16,8 +16,8 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-/// Reads a packed form from front to back. Texts that lie near each other are found to be UTF-8 together: of many short
-/// ones each alone would take longer than what is then done with it.
+/// Reads a packed form from front to back. A stretch of texts is checked as UTF-8 at once, with the numbers between them,
+/// as far as those are ASCII: many short texts would take long one by one.
 struct Reader<'a> {
     content: &'a [u8],
     rest: Cursor<'a>,

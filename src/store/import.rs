@@ -19,6 +19,7 @@ use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks};
 use crate::lines::{IncomingMark, MarkWord};
 use crate::model::{Block, Kind, Millis, Transcript};
+use crate::os::courtesy;
 
 /// What became of the items of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +67,7 @@ impl Store {
             };
             for item in batch.items() {
                 importing.put(item)?;
-                tx.give_way();
+                courtesy::give_way();
             }
             let outcome = importing.end()?;
             tx.count(|tally| tally.imported.add(outcome.counts));

@@ -70,7 +70,6 @@ pub use undo::Undo;
 pub use writer::Promise;
 
 use crate::model::Kind;
-use crate::os::courtesy::Courtesy;
 use crate::wire::shorten;
 
 /// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
@@ -177,7 +176,6 @@ pub struct Store {
     readers: r2d2::Pool<Readers>,
     names: Arc<RwLock<Names>>,
     measured: Arc<Measured>,
-    courtesy: Arc<Courtesy>,
     copying: backup::Copying,
     path: PathBuf,
 }
@@ -208,20 +206,13 @@ impl Store {
             .build(Readers { path: path.clone() })
             .map_err(|error| Error::Database(error.to_string()))?;
         let measured = Arc::new(Measured::new());
-        let courtesy = Arc::new(Courtesy::default());
-        let writer =
-            writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured), Arc::clone(&courtesy))?;
-        Ok(Store { writer, readers, names, measured, courtesy, copying: backup::Copying::default(), path })
+        let writer = writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured))?;
+        Ok(Store { writer, readers, names, measured, copying: backup::Copying::default(), path })
     }
 
     /// What it has done since it was opened.
     pub fn measured(&self) -> &Measured {
         &self.measured
-    }
-
-    /// By which the writer, and others that work for long, let those go first who wait for an answer.
-    pub fn courtesy(&self) -> &Arc<Courtesy> {
-        &self.courtesy
     }
 
     /// Bytes of the database file and of its write-ahead log.

@@ -35,7 +35,7 @@ pub struct Planning<'a> {
     snapshot: r2d2::PooledConnection<Readers>,
     job: Job,
     shapes: FxHashSet<i64>,
-    /// The next page, where it was read already.
+    /// The page at `cursor`, where it was read already.
     ahead: Option<Page>,
     cursor: Border,
     end: Border,
@@ -106,7 +106,10 @@ impl Planning<'_> {
         if self.job.counts.total.is_some() {
             return self.store.write(move |tx| begin_running(tx, id, now));
         }
-        let (list, next) = self.ahead.take().map_or_else(|| self.page(self.cursor), Ok)?;
+        let (list, next) = match self.ahead.take() {
+            Some(page) => page,
+            None => self.page(self.cursor)?,
+        };
         let whole = next.is_none();
         let cursor = next.unwrap_or(self.end);
         let planned = self.store.begin_write(move |tx| {
@@ -130,7 +133,7 @@ impl Planning<'_> {
             tx.prepare_cached("UPDATE job SET total = planned, pending = planned WHERE id = ?")?.execute([id])?;
             begin_running(tx, id, now)
         })?;
-        // While the writer has this one.
+        // Read while the writer stores this one.
         let ahead = next.map(|next| self.page(next)).transpose();
         let planned = planned.wait()?;
         self.cursor = cursor;
@@ -138,7 +141,7 @@ impl Planning<'_> {
         Ok(planned)
     }
 
-    /// The keys from `cursor` on. All pages but the last are whole chunks, so that the chunk of a position is known
+    /// The keys from `(at, item)` on. All pages but the last are whole chunks, so that the chunk of a position is known
     /// without looking.
     fn page(&self, (at, item): Border) -> Result<Page> {
         let mut list = Frozen::default();

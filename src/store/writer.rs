@@ -18,7 +18,7 @@ use rusqlite::hooks::Wal;
 use super::measured::{Measured, Tally};
 use super::touched::{Seen, Touched};
 use super::{Error, Names, Result};
-use crate::os::courtesy::{Courtesy, Turn};
+use crate::os::courtesy;
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
 const WAITING: usize = 256;
@@ -39,7 +39,6 @@ pub(super) struct Tx<'a> {
     connection: &'a Connection,
     names: &'a RwLock<Names>,
     touched: &'a Touched,
-    turn: RefCell<Turn>,
     /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
     interned: Cell<bool>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
@@ -74,7 +73,7 @@ impl Tx<'_> {
         self.changes.get()
     }
 
-    /// To which what this transaction reads belongs, until it touches it.
+    /// For what this transaction reads.
     pub fn seen(&self) -> Seen {
         self.touched.seen()
     }
@@ -92,11 +91,6 @@ impl Tx<'_> {
     /// For the metrics, if the verb succeeds and the commit holds.
     pub fn count(&self, count: impl FnOnce(&mut Tally)) {
         count(&mut self.tally.borrow_mut());
-    }
-
-    /// To be called every now and then by a verb that takes long.
-    pub fn give_way(&self) {
-        self.turn.borrow_mut().give_way();
     }
 
     fn forget_names(&self) -> Result<()> {
@@ -134,12 +128,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(
-        mut connection: Connection,
-        names: Arc<RwLock<Names>>,
-        measured: Arc<Measured>,
-        courtesy: Arc<Courtesy>,
-    ) -> Result<Writer> {
+    pub fn start(mut connection: Connection, names: Arc<RwLock<Names>>, measured: Arc<Measured>) -> Result<Writer> {
         let changes = connection.query_row(
             "SELECT max(last_change, coalesce((SELECT max(no) FROM change), 0)) FROM daemon",
             [],
@@ -153,7 +142,7 @@ impl Writer {
         let (sender, receiver) = bounded(WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, &watched, &measured, &courtesy, changes, &receiver))
+            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
         Ok(Writer { verbs: Mutex::new(Some(sender)), touched, thread: Mutex::new(Some(thread)) })
     }
@@ -248,7 +237,6 @@ fn write_until_closed(
     names: &RwLock<Names>,
     touched: &Touched,
     measured: &Measured,
-    courtesy: &Arc<Courtesy>,
     changes: i64,
     verbs: &Receiver<Verb>,
 ) {
@@ -256,7 +244,6 @@ fn write_until_closed(
         connection: &connection,
         names,
         touched,
-        turn: RefCell::new(Turn::new(courtesy)),
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
@@ -311,7 +298,7 @@ fn write_until_closed(
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
     tx.interned.set(false);
-    tx.turn.borrow_mut().begin();
+    courtesy::begin();
     if let Err(error) = tx.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
         let error = Error::from(error);
         replies.push(first(Err(error.clone())));

@@ -13,7 +13,7 @@ pub struct Search {
     /// The block's words as symbols.
     symbols: Vec<u32>,
     /// The places of the words that may have a symbol.
-    known: Vec<u32>,
+    candidates: Vec<u32>,
     /// The places of the words at which phrases may be filed.
     marked: Vec<Marked>,
     /// One a phrase of the index, for the loose ones.
@@ -49,7 +49,7 @@ impl Search {
         Search {
             cache: Cache::default(),
             symbols: Vec::new(),
-            known: Vec::new(),
+            candidates: Vec::new(),
             marked: Vec::new(),
             windows: vec![Window::default(); index.phrases().len()],
             open: Vec::new(),
@@ -106,21 +106,19 @@ impl Search {
     fn read(&mut self, index: &Index, (text, padded): (&str, &[u8]), words: &[Word]) -> u64 {
         self.symbols.clear();
         self.symbols.resize(words.len(), FOREIGN);
-        self.known.clear();
-        self.known.resize(words.len(), 0);
-        let mut known = 0;
+        self.candidates.clear();
+        self.candidates.resize(words.len(), 0);
+        let mut n = 0;
         for (at, word) in (0..).zip(words) {
             let begin = padded.get(word.start..).and_then(|rest| rest.first_chunk());
             // Without a branch, which could not be guessed.
-            self.known[known] = at;
-            known += usize::from(begin.is_some_and(|&three| index.may_know(three)));
+            self.candidates[n] = at;
+            n += usize::from(begin.is_some_and(|&three| index.may_know(three)));
         }
-        for &at in &self.known[..known] {
-            let (Some(&word), Some(symbol)) = (words.get(at as usize), self.symbols.get_mut(at as usize)) else {
-                continue;
-            };
+        for &at in &self.candidates[..n] {
+            let word = words[at as usize];
             let look_up = || text.get(word.start..word.end).map_or(FOREIGN, |word| index.symbol(word));
-            *symbol = self.cache.symbol(padded, word, look_up);
+            self.symbols[at as usize] = self.cache.symbol(padded, word, look_up);
         }
         let present = self.symbols.iter().filter(|&&symbol| symbol != FOREIGN);
         if index.has_loose() { present.fold(0, |present, &symbol| present | bit(symbol)) } else { 0 }
@@ -203,7 +201,7 @@ impl Search {
     /// Gives back what one very long block made it take.
     pub fn shrink(&mut self, bytes: usize) {
         self.symbols.shrink_to(bytes / size_of::<u32>());
-        self.known.shrink_to(bytes / size_of::<u32>());
+        self.candidates.shrink_to(bytes / size_of::<u32>());
         self.marked.shrink_to(bytes / size_of::<Marked>());
     }
 }

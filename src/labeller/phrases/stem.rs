@@ -18,6 +18,7 @@ impl Language {
 
     /// The language that the primary subtag names; English where that is none, or none of Snowball's.
     pub fn of(tag: Option<&str>) -> Language {
+        // Most blocks have none, and it is asked for each transcript.
         let Some(tag) = tag else { return Language(ENGLISH) };
         let subtag = tag.split(['-', '_']).next().unwrap_or_default();
         let named = LANGUAGES.iter().position(|(subtags, _)| subtags.iter().any(|s| s.eq_ignore_ascii_case(subtag)));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 
+use crate::label::{ProgramNo, Revision};
 use crate::model::Millis;
-use crate::store::codec::Fresh;
 use crate::store::rows::{Reading, reading_from};
 use crate::store::touched::Seen;
 use crate::store::writer::Tx;
@@ -23,9 +23,11 @@ pub struct Stood {
 
 impl Stood {
     /// Who read the item last, per program.
-    pub fn fresh(&self) -> &Fresh {
-        const NOBODY: &Fresh = &Fresh::new();
-        self.reading.as_ref().map_or(NOBODY, |reading| reading.as_ref().map_or(NOBODY, |reading| &reading.fresh))
+    pub fn fresh(&self) -> &[(ProgramNo, Revision)] {
+        match &self.reading {
+            Ok(Some(reading)) => &reading.fresh,
+            Ok(None) | Err(_) => &[],
+        }
     }
 
     /// From the columns marked, fresh, labels, changes.
