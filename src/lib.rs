@@ -40,7 +40,8 @@
 //! 3. A task takes effect once: labels, history, result and counters are one transaction, fenced by (epoch, lease); an
 //!    outcome that comes under any other lease changes nothing.
 //! 4. Labels of old text are never written: a reading is committed onto the edition of the item that was read, or the
-//!    item is read again.
+//!    item is read again. What stood of the item counts as read in that transaction where nobody has touched it since
+//!    (`store::touched`), and is otherwise looked up there.
 //! 5. The labels that a job leaves depend on items, rules, marks and labels before it alone: not on threads, order or
 //!    crashes.
 //! 6. No job adds, removes or hides a mark, and a human label gives way to none.
