@@ -19,7 +19,7 @@ const UNTIL_THERE_IS_ROOM: Duration = Duration::from_secs(1);
 
 pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutcome)>) {
     while let Ok(first) = outcomes.recv() {
-        let batch: Arc<[LeaseOutcome]> = gather(shared, first, outcomes).into();
+        let batch: Arc<[LeaseOutcome]> = gather(first, outcomes, || shared.in_flight(), UNTIL_THERE_IS_MORE).into();
         let Some(committed) = commit(shared, &batch) else { return };
         if committed.fenced > 0 {
             warn!("{} outcomes came in under leases that were not theirs any more, and were dropped", committed.fenced);
@@ -31,17 +31,19 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutc
     }
 }
 
-/// Takes what is there; where that is little, and nobody waits for it, what comes soon too.
+/// Takes what is there; where that is little, and nobody waits for it, what comes soon too: as long as leases are out of
+/// which it can come.
 fn gather(
-    shared: &Shared,
     (lane, first): (Lane, LeaseOutcome),
     more: &Receiver<(Lane, LeaseOutcome)>,
+    in_flight: impl Fn() -> usize,
+    patience: Duration,
 ) -> Vec<LeaseOutcome> {
-    let until = Instant::now() + UNTIL_THERE_IS_MORE;
+    let until = Instant::now() + patience;
     let (mut live, mut items, mut ended) = (lane == Lane::Live, first.done.len(), usize::from(first.ends));
     let mut batch = vec![first];
     while items < TOGETHER {
-        let more_to_come = ended < shared.in_flight();
+        let more_to_come = ended < in_flight();
         let next = if more_to_come && !live { more.recv_deadline(until).ok() } else { more.try_recv().ok() };
         let Some((lane, next)) = next else { break };
         live |= lane == Lane::Live;
@@ -71,5 +73,58 @@ fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
                 return None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::store::{Deed, LeaseId, Source};
+
+    /// Longer than any test may take: who waits it out has waited where there was nothing to wait for.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    fn outcome(lease: i64, ends: bool) -> LeaseOutcome {
+        let lease = LeaseId { job: 1, source: Source::Chunk(0), epoch: 1, lease };
+        LeaseOutcome { lease, weight_each: 1, deed: Deed::TakeBack, dry_run: false, done: Vec::new(), ends }
+    }
+
+    fn numbers(batch: &[LeaseOutcome]) -> Vec<i64> {
+        batch.iter().map(|outcome| outcome.lease.lease).collect()
+    }
+
+    #[test]
+    fn a_bulk_outcome_waits_for_the_leases_that_are_out_and_no_longer() {
+        let (sender, more) = unbounded();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // A piece of a lease does not end it.
+                for (lease, ends) in [(2, false), (2, true), (3, true)] {
+                    sender.send((Lane::Bulk, outcome(lease, ends))).unwrap();
+                }
+            });
+            let begun = Instant::now();
+            assert_eq!(numbers(&gather((Lane::Bulk, outcome(1, true)), &more, || 3, FOREVER)), [1, 2, 2, 3]);
+            assert!(begun.elapsed() < FOREVER, "nothing else was out");
+        });
+    }
+
+    #[test]
+    fn a_live_outcome_waits_for_nobody_and_ends_the_wait_of_others() {
+        let (sender, more) = unbounded();
+        let begun = Instant::now();
+        assert_eq!(numbers(&gather((Lane::Live, outcome(1, true)), &more, || 9, FOREVER)), [1]);
+        sender.send((Lane::Bulk, outcome(3, true))).unwrap();
+        sender.send((Lane::Live, outcome(4, true))).unwrap();
+        assert_eq!(numbers(&gather((Lane::Bulk, outcome(2, true)), &more, || 9, FOREVER)), [2, 3, 4]);
+        assert!(begun.elapsed() < FOREVER);
+    }
+
+    #[test]
+    fn a_lease_that_takes_long_is_not_waited_for() {
+        let (_sender, more) = unbounded();
+        assert_eq!(numbers(&gather((Lane::Bulk, outcome(1, true)), &more, || 9, Duration::ZERO)), [1]);
     }
 }
