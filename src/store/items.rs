@@ -62,7 +62,6 @@ pub struct ItemBatch {
 struct Placed {
     kind: Kind,
     edition: i64,
-    at: Millis,
     shape: i64,
     version: Option<i64>,
     id: Range<usize>,
@@ -89,7 +88,7 @@ impl ItemBatch {
             kind: placed.kind,
             id: str::from_utf8(self.bytes.get(placed.id.clone())?).ok()?,
             edition: placed.edition,
-            at: placed.at,
+            at: placed.stood.at,
             shape: placed.shape,
             version: placed.version,
             transcripts: Vec::new(),
@@ -113,7 +112,6 @@ impl ItemBatch {
         self.items.push(Some(Placed {
             kind,
             edition,
-            at,
             shape,
             version,
             id: from..between,
