@@ -159,8 +159,8 @@ impl Shared {
         }
     }
 
-    /// Worker `slot` has no item in analysis: its last one is not suspect any more.
-    pub fn nothing_begun(&self, slot: usize) {
+    /// Worker `slot` has ended the analysis: its item is not suspect any more.
+    pub fn ends(&self, slot: usize) {
         *self.begun(slot) = None;
         self.notes.end(slot);
     }

@@ -47,7 +47,7 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
         if let Err(error) = worked {
             shared.fail(format!("a worker could not read: {error}"));
         }
-        desk.rest();
+        desk.tell_times();
         // The commit loop outlives the workers.
         let _ = outcomes.send((work.rules.lane, lease.piece(true)));
     }
@@ -58,7 +58,7 @@ struct Desk<'a> {
     shared: &'a Shared,
     slot: usize,
     batch: ItemBatch,
-    /// Since the last rest: what all workers add to at each item would cost each of them.
+    /// Not told yet: what all workers add to at each item would cost each of them.
     analyses: Histogram,
 }
 
@@ -90,9 +90,7 @@ impl<'a> Progress<'a> {
 }
 
 impl Desk<'_> {
-    /// Nothing is being analysed.
-    fn rest(&self) {
-        self.shared.nothing_begun(self.slot);
+    fn tell_times(&self) {
         self.shared.stats.analyses.absorb(&self.analyses);
     }
 
@@ -106,7 +104,6 @@ impl Desk<'_> {
         let mut scopes = Scopes { job: &work.rules, rules, store: &self.shared.store, known: FxHashMap::default() };
         let mut rest = &work.leased.items[..];
         while !rest.is_empty() {
-            self.rest();
             let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
             let mut read = std::mem::take(&mut self.batch);
             self.shared.store.read_items(&numbers, READ_AHEAD, &mut read)?;
@@ -125,7 +122,7 @@ impl Desk<'_> {
                     courtesy::give_way();
                 }
                 if lease.since.elapsed() >= PIECE {
-                    self.rest();
+                    self.tell_times();
                     let _ = outcomes.send((work.rules.lane, lease.piece(false)));
                 }
             }
@@ -159,6 +156,8 @@ impl Desk<'_> {
         let since = shared.begins(self.slot, job.job, item.pos);
         let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
         self.analyses.took(since.elapsed());
+        // Before anything else: a kill while this thread gives way is not this item's fault.
+        shared.ends(self.slot);
         let found = match analysed {
             Ok(detections) => rules.by_place(&detections),
             Err(failure) => return Ok(failed(failure, item, shared.now())),

@@ -28,6 +28,8 @@ const TOGETHER: usize = 64;
 const CHECKPOINT_PAGES: i32 = 4_000;
 /// Without work for this long, the log is folded back and cut to nothing.
 const IDLE: Duration = Duration::from_secs(2);
+/// How long the end waits for readers: one that only just looks is not to leave a log behind.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers a verb, once it is known whether its commit held.
 type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
@@ -276,7 +278,7 @@ fn write_until_closed(
                     info!("{line}");
                 }
                 // Until no reader is in the way: what was erased is not to stay in the log.
-                if tx.cut_log.get() && cut_log_unless_read(&connection, measured) {
+                if tx.cut_log.get() && cut_log_unless_read(&connection, measured, Duration::ZERO) {
                     tx.cut_log.set(false);
                 }
                 replies.drain(..).for_each(|reply| reply(&committed));
@@ -287,13 +289,13 @@ fn write_until_closed(
             }
             Err(RecvTimeoutError::Timeout) => {
                 if !log_is_cut {
-                    log_is_cut = cut_log_unless_read(&connection, measured);
+                    log_is_cut = cut_log_unless_read(&connection, measured, Duration::ZERO);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    cut_log_unless_read(&connection, measured);
+    cut_log_unless_read(&connection, measured, LAST_PATIENCE);
 }
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
@@ -336,15 +338,15 @@ fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Cuts the log. Where a reader still needs it, that is left for another time: neither the next verb nor the end of the
-/// daemon waits for somebody's long export.
-fn cut_log_unless_read(connection: &Connection, measured: &Measured) -> bool {
+/// Cuts the log. Where a reader still needs it for longer than `readers_may`, that is left for another time: neither the
+/// next verb nor the end of the daemon waits for somebody's long export.
+fn cut_log_unless_read(connection: &Connection, measured: &Measured, readers_may: Duration) -> bool {
     let patience = |patience| {
         if let Err(error) = connection.busy_timeout(patience) {
             warn!("busy_timeout: {error}");
         }
     };
-    patience(Duration::ZERO);
+    patience(readers_may);
     let cut = checkpoint(connection, measured, "TRUNCATE");
     patience(super::schema::PATIENCE);
     cut

@@ -1,5 +1,7 @@
 //! `check` has to find what is wrong; and damage is an error, not a panic.
 
+use std::time::{Duration, Instant};
+
 use relabeld::job::Filter;
 use relabeld::model::Kind::Conversation;
 use relabeld::store::{Durability, Error, ItemBatch, Store};
@@ -94,4 +96,22 @@ fn a_store_opens_again_as_it_was_left() {
     let store = Store::open(desk.dir.path(), Durability::Full).unwrap();
     assert_eq!((store.jobs(None, None, 10).unwrap(), store.changes_after(0, 100).unwrap()), before);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_that_closes_waits_for_who_only_just_looks() {
+    let desk = busy();
+    let file = rusqlite::Connection::open(desk.dir.path().join("relabeld.db")).unwrap();
+    file.execute_batch("BEGIN; SELECT count(*) FROM job").unwrap();
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| desk.store.close());
+        // Nothing tells that it waits; that it has not, its end does.
+        let look = Instant::now();
+        while !closing.is_finished() && look.elapsed() < Duration::from_millis(100) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        file.execute_batch("ROLLBACK").unwrap();
+        closing.join().unwrap();
+    });
+    assert_eq!(desk.store.sizes().1, 0, "its log was left behind");
 }
