@@ -87,9 +87,15 @@ CREATE TABLE key (
   PRIMARY KEY (hash, item)
 ) STRICT, WITHOUT ROWID;
 
--- Where keys come in first. Keys come in any order, and straight into a large index each would change a page of its own;
--- from here many that lie together are moved at a time.
+-- Where keys come in first, and where they are next. Keys come in any order, and straight into a large index each would
+-- change a page of its own; from here many that lie together are moved on at a time.
 CREATE TABLE new_key (
+  hash INTEGER NOT NULL,
+  item INTEGER NOT NULL,
+  PRIMARY KEY (hash, item)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recent_key (
   hash INTEGER NOT NULL,
   item INTEGER NOT NULL,
   PRIMARY KEY (hash, item)

@@ -79,6 +79,12 @@ impl Desk {
         desk
     }
 
+    /// Closes the store and opens it again.
+    pub fn reopen(&mut self) {
+        self.store.close();
+        self.store = Store::open(self.dir.path(), Durability::Full).unwrap();
+    }
+
     pub fn import(&self, lines: &[String]) -> ImportOutcome {
         self.store.import(incoming(lines).into_iter().collect(), NOW).unwrap()
     }

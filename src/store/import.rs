@@ -11,7 +11,6 @@ use rustc_hash::FxHashMap;
 pub use self::batch::Batch;
 use self::batch::Packed;
 use self::moves::Moves;
-use super::keys::find_item;
 use super::names::{list_from, list_into};
 use super::rows::{Counters, ItemRow, Reading, marks_of, reading_of, readings_by_program};
 use super::writer::{Promise, Tx};
@@ -20,6 +19,9 @@ use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks
 use crate::lines::{IncomingMark, MarkWord};
 use crate::model::{Block, Kind, Millis, Transcript};
 use crate::os::courtesy;
+
+/// Keys that are read, for each item that comes, to know later of which items there are none.
+const KEYS_AN_ITEM: usize = 16;
 
 /// What became of the items of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +67,7 @@ impl Store {
                 counters: Counters::default(),
                 outcome: ImportOutcome::default(),
             };
+            tx.hashes().learn(tx, KEYS_AN_ITEM * batch.len())?;
             for item in batch.items() {
                 importing.put(item)?;
                 courtesy::give_way();
@@ -96,7 +99,7 @@ struct Importing<'a> {
 
 impl Importing<'_> {
     fn put(&mut self, item: &Packed) -> Result<()> {
-        match find_item(self.tx, item.kind, self.batch.id(item))? {
+        match self.tx.find_item(item.kind, self.batch.id(item))? {
             None => self.insert(None, item),
             Some(row) if row.at.is_none() => self.insert(Some(row), item),
             Some(row) => self.replace(row, item),

@@ -300,7 +300,7 @@ impl Store {
         let id = id.to_owned();
         self.write(move |tx| {
             let row =
-                find_item(tx, kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
+                tx.find_item(kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
             erase(tx, &row, now)
         })?;
         // The text is personal data: what is freed in the database is overwritten (`secure_delete`), and the log, which

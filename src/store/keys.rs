@@ -1,21 +1,27 @@
-//! Items by their keys: (kind, id) to the row of `item`, over a hash of 32 bits, in two tables.
+//! Items by their keys: (kind, id) to the row of `item`, over a hash of 32 bits, in three tables.
 //!
-//! A key comes into `new_key`, which stays small, and moves to `key` with all those of its range of hashes: so a page of
-//! the large table is changed once for many keys. A hash says where to look; the row itself says whether it is that key.
+//! A key comes into `new_key`, moves on to `recent_key` and from there to `key`, each time with all those of its range of
+//! hashes: so a page of a larger table is changed once for many keys. A hash says where to look; the row itself says
+//! whether it is that key. Most keys of an import are new, and [`known`] says so of them without a look at the tables.
+
+mod known;
 
 use rusqlite::Connection;
 
+pub(super) use self::known::KnownHashes;
 use super::Result;
 use super::rows::{ItemRow, item_by_no};
 use super::writer::Tx;
 use crate::model::Kind;
 
-/// Whenever this many more items have numbers, the keys of one range are moved.
+/// Whenever this many more items have numbers, the keys of one range are moved on, from each table but the last.
 const ITEMS_A_MOVE: i64 = 2_048;
-/// Ranges of hashes. More of them keep keys longer in `new_key`: that is then larger, and `key` is changed less often.
-/// With 32, both change a page for some twelve keys where there are a million items.
-const RANGES: i64 = 32;
-const RANGE: i64 = (1 << 32) / RANGES;
+/// Ranges of hashes. More of them keep keys longer in a table: that is then larger, and the next is changed less often.
+const RANGES_OF_NEW: i64 = 16;
+/// So that `recent_key` holds half a million keys, and of `key` a page is changed for some thirty keys where there are ten
+/// million items.
+const RANGES_OF_RECENT: i64 = 512;
+const HASHES: i64 = 1 << 32;
 
 /// FNV-1a, and the last step of MurmurHash3, without which short ids that count up would crowd some ranges. Part of the
 /// stored form, so it stays as it is.
@@ -37,8 +43,15 @@ pub(super) fn stored_hash(kind: Kind, id: &str) -> i64 {
 }
 
 pub(super) fn find_item(connection: &Connection, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
-    let hash = stored_hash(kind, id);
-    for sql in ["SELECT item FROM new_key WHERE hash = ?", "SELECT item FROM key WHERE hash = ?"] {
+    find_by_hash(connection, stored_hash(kind, id), kind, id)
+}
+
+fn find_by_hash(connection: &Connection, hash: i64, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
+    for sql in [
+        "SELECT item FROM new_key WHERE hash = ?",
+        "SELECT item FROM recent_key WHERE hash = ?",
+        "SELECT item FROM key WHERE hash = ?",
+    ] {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query([hash])?;
         while let Some(row) = rows.next()? {
@@ -52,25 +65,47 @@ pub(super) fn find_item(connection: &Connection, kind: Kind, id: &str) -> Result
 }
 
 impl Tx<'_> {
+    /// As [`find_item`], and faster where no such item ever was.
+    pub fn find_item(&self, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
+        let hash = stored_hash(kind, id);
+        match self.hashes().may_have(hash) {
+            true => find_by_hash(self, hash, kind, id),
+            false => Ok(None),
+        }
+    }
+
     /// For the row that was inserted just now.
     pub fn put_key(&self, kind: Kind, id: &str) -> Result<i64> {
-        let no = self.last_insert_rowid();
-        self.prepare_cached("INSERT INTO new_key (hash, item) VALUES (?, ?)")?.execute([stored_hash(kind, id), no])?;
+        let (hash, no) = (stored_hash(kind, id), self.last_insert_rowid());
+        self.hashes().add(hash);
+        self.prepare_cached("INSERT INTO new_key (hash, item) VALUES (?, ?)")?.execute([hash, no])?;
         if no % ITEMS_A_MOVE == 0 {
-            self.move_keys(no / ITEMS_A_MOVE % RANGES)?;
+            let turn = no / ITEMS_A_MOVE;
+            self.move_keys(
+                range(turn, RANGES_OF_NEW),
+                "INSERT INTO recent_key (hash, item) SELECT hash, item FROM new_key WHERE hash >= ? AND hash < ?",
+                "DELETE FROM new_key WHERE hash >= ? AND hash < ?",
+            )?;
+            self.move_keys(
+                range(turn, RANGES_OF_RECENT),
+                "INSERT INTO key (hash, item) SELECT hash, item FROM recent_key WHERE hash >= ? AND hash < ?",
+                "DELETE FROM recent_key WHERE hash >= ? AND hash < ?",
+            )?;
         }
         Ok(no)
     }
 
-    fn move_keys(&self, range: i64) -> Result<()> {
-        let (from, until) = (signed(range * RANGE), signed((range + 1) * RANGE));
-        self.prepare_cached(
-            "INSERT INTO key (hash, item) SELECT hash, item FROM new_key WHERE hash >= ? AND hash < ?",
-        )?
-        .execute([from, until])?;
-        self.prepare_cached("DELETE FROM new_key WHERE hash >= ? AND hash < ?")?.execute([from, until])?;
+    fn move_keys(&self, range: [i64; 2], insert: &str, delete: &str) -> Result<()> {
+        self.prepare_cached(insert)?.execute(range)?;
+        self.prepare_cached(delete)?.execute(range)?;
         Ok(())
     }
+}
+
+/// Where the range begins whose turn it is, and where the next one does.
+fn range(turn: i64, ranges: i64) -> [i64; 2] {
+    let (at, width) = (turn % ranges, HASHES / ranges);
+    [signed(at * width), signed((at + 1) * width)]
 }
 
 #[cfg(test)]
@@ -86,9 +121,16 @@ mod tests {
 
     #[test]
     fn the_ranges_hold_every_hash_once() {
-        let borders: Vec<i64> = (0..=RANGES).map(|range| signed(range * RANGE)).collect();
-        assert_eq!((borders[0], borders[RANGES as usize]), (i64::from(i32::MIN), i64::from(i32::MAX) + 1));
-        assert!(borders.is_sorted_by(|one, other| one < other));
+        for ranges in [RANGES_OF_NEW, RANGES_OF_RECENT] {
+            let first = range(0, ranges);
+            let last = (1..ranges).fold(first, |before, turn| {
+                let [from, until] = range(turn, ranges);
+                assert!(before[1] == from && from < until);
+                [from, until]
+            });
+            assert_eq!((first[0], last[1]), (i64::from(i32::MIN), i64::from(i32::MAX) + 1));
+            assert_eq!(range(ranges, ranges), first);
+        }
         assert_eq!((signed(0), signed(u32::MAX.into())), (i64::from(i32::MIN), i64::from(i32::MAX)));
     }
 }

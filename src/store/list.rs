@@ -77,8 +77,8 @@ fn number_of(connection: &Connection, key: &ItemKey) -> Result<Option<(i64, i64)
 impl Tx<'_> {
     /// The number of an item that may never have been imported.
     fn name_item(&self, key: &ItemKey) -> Result<(i64, i64)> {
-        if let Some(known) = number_of(self, key)? {
-            return Ok(known);
+        if let Some(known) = self.find_item(key.kind, &key.id)? {
+            return Ok((known.no, known.size));
         }
         self.prepare_cached("INSERT INTO item (kind, id, edition) VALUES (?, ?, 0)")?
             .execute(params![key.kind.as_str(), key.id])?;

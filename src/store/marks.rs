@@ -1,6 +1,5 @@
 //! Marks: a person's words on the blocks of one item.
 
-use super::keys::find_item;
 use super::rows::{Counters, Reading, marks_of, reading_of, readings_by_program};
 use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, with_marks};
@@ -22,7 +21,7 @@ impl Store {
     pub fn mark_item(&self, kind: Kind, id: &str, wishes: Vec<MarkWish>, now: Millis) -> Result<()> {
         let id = id.to_owned();
         self.write(move |tx| {
-            let row = find_item(tx, kind, &id)?.ok_or_else(|| Error::no_item(kind, &id))?;
+            let row = tx.find_item(kind, &id)?.ok_or_else(|| Error::no_item(kind, &id))?;
             let (Some(shape), Some(at)) = (row.shape, row.at) else {
                 return Err(Error::no_item(kind, &id));
             };

@@ -5,7 +5,6 @@ use rusqlite::params;
 use super::codec::Key;
 use super::frozen::{Frozen, ITEM_WEIGHT};
 use super::jobs::{group_of, job_by_id, job_of_request, job_row};
-use super::keys::find_item;
 use super::writer::Tx;
 use super::{Error, Result, Store};
 use crate::job::{Action, Allowed, Filter, Job, JobId, JobKind, JobState, Lane};
@@ -270,7 +269,7 @@ impl Store {
                 return Ok(repeated);
             }
             let row =
-                find_item(tx, kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
+                tx.find_item(kind, &id)?.filter(|row| row.at.is_some()).ok_or_else(|| Error::no_item(kind, &id))?;
             if version.is_some() && version != row.version {
                 return Err(Error::StaleVersion(format!(
                     "note {id:?} is stored at version {}, not {}",

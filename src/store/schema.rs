@@ -15,7 +15,7 @@ const SCHEMA: &str = include_str!("../../schema.sql");
 pub(super) const APPLICATION_ID: i32 = 0x726c_6264;
 
 /// The schema that this program writes; `user_version` of the file.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// How long the writer waits for readers that are in its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

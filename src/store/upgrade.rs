@@ -11,7 +11,7 @@ use super::{Error, Result};
 use crate::label::Provenance;
 
 /// What brings a file of schema `n + 1` to the next one, at index `n`. Foreign keys are off meanwhile.
-pub(super) const STEPS: [fn(&Connection) -> Result<()>; 1] = [to_2];
+pub(super) const STEPS: [fn(&Connection) -> Result<()>; 2] = [to_2, to_3];
 
 const TABLES_OF_2: &str = "
 CREATE TABLE item (
@@ -104,5 +104,14 @@ fn history(tx: &Connection) -> Result<()> {
         packed.push(no, row.get(1)?, &unpack_edits(&row.get::<_, Vec<u8>>(5)?, by)?, by);
         insert.execute(params![no, job, revision, by.at, packed.entries])?;
     }
+    Ok(())
+}
+
+/// Keys move on in three steps.
+fn to_3(tx: &Connection) -> Result<()> {
+    tx.execute_batch(
+        "CREATE TABLE recent_key (hash INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (hash, item))
+         STRICT, WITHOUT ROWID",
+    )?;
     Ok(())
 }

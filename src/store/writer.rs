@@ -4,7 +4,7 @@
 //! replies only then: many callers share one sync of the disk, and nobody hears of a change that is not durable. A verb
 //! that fails is rolled back alone. Between batches it checkpoints, so that no other thread ever has to.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use log::{error, info, warn};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::keys::KnownHashes;
 use super::measured::{Measured, Tally};
 use super::touched::{Seen, Touched};
 use super::{Error, Names, Result};
@@ -41,6 +42,7 @@ pub(super) struct Tx<'a> {
     connection: &'a Connection,
     names: &'a RwLock<Names>,
     touched: &'a Touched,
+    hashes: RefCell<KnownHashes>,
     /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
     interned: Cell<bool>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
@@ -73,6 +75,10 @@ impl Tx<'_> {
 
     pub fn last_given_change(&self) -> i64 {
         self.changes.get()
+    }
+
+    pub fn hashes(&self) -> RefMut<'_, KnownHashes> {
+        self.hashes.borrow_mut()
     }
 
     /// For what this transaction reads.
@@ -246,6 +252,7 @@ fn write_until_closed(
         connection: &connection,
         names,
         touched,
+        hashes: RefCell::new(KnownHashes::none()),
         interned: Cell::new(false),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),

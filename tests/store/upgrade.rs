@@ -16,7 +16,8 @@ use relabeld::store::{Durability, LabelQuery, Store};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::common::{NOW, wish};
+use crate::Desk;
+use crate::common::{NOW, note, wish};
 
 fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/schema_1")
@@ -97,6 +98,22 @@ fn a_file_of_schema_1_with_its_log_opens_and_goes_on() {
     assert_eq!(shape(dir.path()), shape(fresh.path()));
     let again = Store::open(dir.path(), Durability::Full).unwrap();
     assert_eq!(again.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_of_schema_2_opens_and_goes_on() {
+    let mut desk = Desk::new();
+    let lines: Vec<String> = (0..2_100).map(|n| note(&format!("n-{n}"), 1, &[], "x")).collect();
+    desk.import(&lines);
+    desk.store.close();
+    desk.raw()
+        .execute_batch(
+            "INSERT INTO key SELECT hash, item FROM recent_key; DROP TABLE recent_key; PRAGMA user_version = 2",
+        )
+        .unwrap();
+    desk.reopen();
+    assert_eq!(desk.import(&lines).counts.unchanged, 2_100);
+    desk.check();
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn keys(connection: &Connection, faults: &mut Faults) -> Result<()> {
             faults.push(format!("item {no}: it is not found by its key, or another is"));
         }
     }
-    let keys = "SELECT (SELECT count(*) FROM key) + (SELECT count(*) FROM new_key)";
+    let keys = "SELECT (SELECT count(*) FROM key) + (SELECT count(*) FROM recent_key) + (SELECT count(*) FROM new_key)";
     let keys: i64 = connection.query_row(keys, [], |row| row.get(0))?;
     if keys != items {
         faults.push(format!("there are {keys} keys of {items} items"));
