@@ -26,39 +26,48 @@ impl Hit {
 /// The hits of one block after another: a topic has one, however often its phrases stand there.
 #[derive(Default)]
 pub struct Best {
-    /// By topic: the block for which the hit holds, and the hit.
-    slots: Vec<(u64, Hit)>,
-    /// The topics that have one in this block.
-    topics: Vec<u32>,
-    /// Numbers the blocks, so that nothing must be reset between them.
-    block: u64,
+    /// By topic.
+    hits: Vec<Hit>,
+    /// A bit a topic: it has a hit in this block. So they need no sorting.
+    found: Vec<u64>,
 }
 
 impl Best {
     /// Forgets what was found, for the next block of a catalogue of so many topics.
     pub fn begin(&mut self, topics: usize) {
-        self.block += 1;
-        self.topics.clear();
-        if self.slots.len() < topics {
-            self.slots.resize(topics, (0, Hit::default()));
+        if self.hits.len() < topics {
+            self.hits.resize(topics, Hit::default());
+            self.found.resize(topics.div_ceil(64), 0);
         }
+        self.found.fill(0);
     }
 
     #[inline]
     pub fn offer(&mut self, topic: u32, hit: Hit) {
-        let Some((block, best)) = self.slots.get_mut(topic as usize) else { return };
-        if *block != self.block {
-            (*block, *best) = (self.block, hit);
-            self.topics.push(topic);
-        } else if hit.rank() < best.rank() {
+        let (Some(best), Some(found)) = (self.hits.get_mut(topic as usize), self.found.get_mut(topic as usize / 64))
+        else {
+            return;
+        };
+        let bit = 1 << (topic % 64);
+        if *found & bit == 0 || hit.rank() < best.rank() {
             *best = hit;
         }
+        *found |= bit;
     }
 
     /// The topics that were found, in the catalogue's order.
-    pub fn found(&mut self) -> impl Iterator<Item = (u32, Hit)> {
-        self.topics.sort_unstable();
-        self.topics.iter().filter_map(|&topic| self.slots.get(topic as usize).map(|&(_, hit)| (topic, hit)))
+    pub fn found(&self) -> impl Iterator<Item = (u32, Hit)> {
+        (0..)
+            .zip(&self.found)
+            .flat_map(|(nth, &found)| {
+                let mut rest = found;
+                std::iter::from_fn(move || {
+                    let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                    rest &= rest - 1;
+                    Some(nth * 64 + bit)
+                })
+            })
+            .filter_map(|topic: u32| self.hits.get(topic as usize).map(|&hit| (topic, hit)))
     }
 }
 

@@ -19,11 +19,22 @@ pub struct Index {
     words: Vec<u32>,
     /// The phrases that match only where their words stand one behind the other, but for one missing.
     pub runs: Runs,
-    /// The other phrases: those filed under symbol `s` are `loose[starts[s]..starts[s + 1]]`.
+    /// The other phrases, sorted by the symbol that they are filed under.
     loose: Vec<Loose>,
-    starts: Vec<u32>,
+    /// By symbol.
+    filed: Vec<Alone>,
     /// A bit a symbol: whether a phrase is to be looked for at this word, whatever follows it.
     alone: Vec<u64>,
+}
+
+/// What is filed under one symbol, whatever follows it.
+#[derive(Clone, Copy, Default)]
+struct Alone {
+    /// The runs of this one word.
+    runs: Filed,
+    /// In [`Index::loose`].
+    from: u32,
+    to: u32,
 }
 
 pub struct Compiled {
@@ -63,7 +74,7 @@ impl Index {
             words: Vec::new(),
             runs: Runs::default(),
             loose: Vec::new(),
-            starts: Vec::new(),
+            filed: Vec::new(),
             alone: Vec::new(),
         };
         for source in sources.iter().filter(|s| !s.words.is_empty()) {
@@ -145,14 +156,15 @@ impl Index {
         runs.file(&rareness);
         self.runs = runs;
         filed.sort_by_key(|&(symbol, _)| symbol);
-        let start = |s: usize| filed.partition_point(|&(symbol, _)| (symbol as usize) < s) as u32;
-        self.starts = (0..=self.symbols.len()).map(start).collect();
+        let start = |s: u32| filed.partition_point(|&(symbol, _)| symbol < s) as u32;
+        let symbols = 0..self.symbols.len() as u32;
+        let alone = |s: u32| Alone { runs: self.runs.filed(s, FOREIGN), from: start(s), to: start(s + 1) };
+        self.filed = symbols.map(alone).collect();
         self.loose = filed.into_iter().map(|(_, loose)| loose).collect();
         // One more, for words that no phrase has.
         self.alone = vec![0; self.symbols.len() / 64 + 1];
-        for symbol in 0..self.symbols.len() as u32 {
-            let is_loose = self.starts[symbol as usize] < self.starts[symbol as usize + 1];
-            if is_loose || self.runs.filed(symbol, FOREIGN) != Filed::default() {
+        for (symbol, alone) in (0..).zip(&self.filed) {
+            if alone.from < alone.to || alone.runs != Filed::default() {
                 self.alone[symbol as usize / 64] |= bit(symbol);
             }
         }
@@ -181,12 +193,9 @@ impl Index {
         if !self.is_alone(symbol) {
             return (&[], &[]);
         }
-        let symbol = symbol as usize;
-        let loose = match (self.starts.get(symbol), self.starts.get(symbol + 1)) {
-            (Some(&from), Some(&to)) => self.loose.get(from as usize..to as usize).unwrap_or_default(),
-            _ => &[],
-        };
-        (self.runs.runs(self.runs.filed(symbol as u32, FOREIGN)), loose)
+        let Some(alone) = self.filed.get(symbol as usize) else { return (&[], &[]) };
+        let loose = self.loose.get(alone.from as usize..alone.to as usize);
+        (self.runs.runs(alone.runs), loose.unwrap_or_default())
     }
 
     #[inline]
