@@ -216,14 +216,14 @@ impl Desk {
     pub fn found(&self, item: &LeasedItem) -> Finding {
         let mut batch = ItemBatch::default();
         self.store.read_items(&[item.key.item], 1 << 20, &mut batch).unwrap();
-        let Some((read, stood)) = batch.items().next().flatten() else { return Finding::Gone };
+        let Some((_, stood)) = batch.items().next().flatten() else { return Finding::Gone };
         let rules = self.store.program_rules(self.store.revision(None).unwrap().revision).unwrap();
         let names = self.store.names();
         let program = rules[&names.program("p").unwrap()].clone();
         let place = Place { transcript: 0, block: 0, topic: names.topic("a").unwrap() };
         let evidence = Evidence { phrase: names.phrase("alpha").unwrap(), score: 100, start: 0, end: 5 };
         let scope = Arc::new(Scope::new(vec![program], Vec::new()));
-        read.finding(stood, scope, vec![(place, evidence)])
+        Finding::Read { stood: stood.clone(), scope, found: vec![(place, evidence)] }
     }
 
     pub fn tasks(&self, job: JobId) -> Vec<TaskRow> {

@@ -162,7 +162,7 @@ impl Desk<'_> {
             Ok(detections) => rules.by_place(&detections),
             Err(failure) => return Ok(failed(failure, item, shared.now())),
         };
-        Ok(read.finding(stood, Arc::clone(&scope.scope), found))
+        Ok(Finding::Read { stood: stood.clone(), scope: Arc::clone(&scope.scope), found })
     }
 }
 

@@ -51,8 +51,8 @@ pub enum Finding {
     StaleVersion,
     /// All programs in scope were read by these rules already.
     Current,
-    /// Read, at `edition`.
-    Read { edition: i64, version: Option<i64>, stood: Stood, scope: Arc<Scope>, found: Vec<(Place, Evidence)> },
+    /// Read as it stood, and `found` on it within `scope`.
+    Read { stood: Stood, scope: Arc<Scope>, found: Vec<(Place, Evidence)> },
     /// This is to be taken back.
     TakeBack(Undo),
     /// The attempt came to nothing; a transient failure may be tried again from `not_before` on.

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::commit::{Finding, Stood};
+use super::commit::Stood;
 use super::count::fitting_shapes;
 use super::keys::find_item;
 use super::names::{kind_from, list_from};
@@ -16,7 +15,7 @@ use super::touched::Seen;
 use super::writer::Tx;
 use super::{Error, Result, Store, body};
 use crate::job::Filter;
-use crate::label::{Evidence, Label, Place, Provenance, Scope};
+use crate::label::{Label, Provenance};
 use crate::model::{Document, Item, Kind, Millis};
 
 /// An item as a labeller reads it.
@@ -24,7 +23,6 @@ use crate::model::{Document, Item, Kind, Millis};
 pub struct ReadItem<'a> {
     pub kind: Kind,
     pub id: &'a str,
-    pub edition: i64,
     pub at: Millis,
     pub shape: i64,
     pub version: Option<i64>,
@@ -42,11 +40,6 @@ impl ReadItem<'_> {
     pub fn document(&self) -> Result<Document<'_>> {
         Ok(body::document(self.kind, self.id, self.content)?)
     }
-
-    /// What comes of it where `found` was found on it, within `scope`.
-    pub fn finding(&self, stood: &Stood, scope: Arc<Scope>, found: Vec<(Place, Evidence)>) -> Finding {
-        Finding::Read { edition: self.edition, version: self.version, stood: stood.clone(), scope, found }
-    }
 }
 
 /// Items read together: one look, and no transaction that is open while they are analysed. Its memory serves the next ones.
@@ -61,9 +54,7 @@ pub struct ItemBatch {
 #[derive(Debug)]
 struct Placed {
     kind: Kind,
-    edition: i64,
     shape: i64,
-    version: Option<i64>,
     id: Range<usize>,
     content: Range<usize>,
     stood: Stood,
@@ -87,10 +78,9 @@ impl ItemBatch {
         Some(ReadItem {
             kind: placed.kind,
             id: str::from_utf8(self.bytes.get(placed.id.clone())?).ok()?,
-            edition: placed.edition,
             at: placed.stood.at,
             shape: placed.shape,
-            version: placed.version,
+            version: placed.stood.version,
             transcripts: Vec::new(),
             content: self.bytes.get(placed.content.clone())?,
         })
@@ -104,35 +94,32 @@ impl ItemBatch {
     }
 
     fn push(&mut self, row: &Row<'_>, seen: Seen) -> Result<()> {
-        let ReadItem { kind, id, edition, at, shape, version, content, .. } = read_item_from(row)?;
+        let ReadItem { kind, id, shape, content, .. } = read_item_from(row)?;
         let from = self.bytes.len();
         self.bytes.extend_from_slice(id.as_bytes());
         let between = self.bytes.len();
         self.bytes.extend_from_slice(content);
         self.items.push(Some(Placed {
             kind,
-            edition,
             shape,
-            version,
             id: from..between,
             content: between..self.bytes.len(),
-            stood: Stood::from(row, 8, at, seen)?,
+            stood: Stood::from(row, 4, seen)?,
         }));
         Ok(())
     }
 }
 
-/// From the columns kind, id, edition, at, shape, version, content.
+/// From the columns kind, id, content, shape, version, at.
 fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
     Ok(ReadItem {
         kind: kind_from(row.get_ref(0)?.as_str().map_err(damaged)?)?,
         id: row.get_ref(1)?.as_str().map_err(damaged)?,
-        edition: row.get(2)?,
-        at: row.get(3)?,
-        shape: row.get(4)?,
-        version: row.get(5)?,
-        content: row.get_ref(6)?.as_blob().map_err(damaged)?,
+        content: row.get_ref(2)?.as_blob().map_err(damaged)?,
+        shape: row.get(3)?,
+        version: row.get(4)?,
+        at: row.get(5)?,
         transcripts: Vec::new(),
     })
 }
@@ -203,13 +190,13 @@ impl Store {
         self.read(|connection| {
             // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, edition, at, shape, version, content, value, marked, fresh, labels, changes
+                "SELECT kind, id, content, shape, version, at, edition, marked, fresh, labels, changes, value
                  FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
                  LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL",
             )?;
             let mut rows = statement.query([Rc::new(array)])?;
             while let Some(row) = rows.next()? {
-                let number: i64 = row.get(7)?;
+                let number: i64 = row.get(11)?;
                 // Those before it that did not come are gone.
                 while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
                     batch.items.push(None);
@@ -235,17 +222,17 @@ impl Store {
         let shapes = fitting_shapes(&self.names(), filter);
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, edition, at, shape, version, content, transcripts FROM item JOIN body ON item = no
+                "SELECT kind, id, content, shape, version, at, transcripts FROM item JOIN body ON item = no
                  WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
             )?;
             let mut rows =
                 statement.query(params![filter.from.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX)])?;
             let mut read = 0;
             while let Some(row) = rows.next()? {
-                if !shapes.contains(&row.get(4)?) {
+                if !shapes.contains(&row.get(3)?) {
                     continue;
                 }
-                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(7)?)?, ..read_item_from(row)? };
+                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(6)?)?, ..read_item_from(row)? };
                 read += 1;
                 if !see(&item)? || read == most {
                     break;

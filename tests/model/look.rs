@@ -41,7 +41,7 @@ impl Pair {
                 | (Finding::Current, Plan::Plain(Outcome::SkippedCurrent))
                 | (Finding::TakeBack(_), Plan::TakeBack)
                 | (Finding::Failed { .. }, Plan::Failed { .. }) => true,
-                (Finding::Read { edition, .. }, Plan::Read { edition: wanted }) => edition == wanted,
+                (Finding::Read { stood, .. }, Plan::Read { edition }) => stood.edition == *edition,
                 _ => false,
             };
             if !agree {
@@ -126,7 +126,7 @@ impl Pair {
         }
         let scope = Arc::new(Scope::new(in_scope, elsewhere));
         let found = stub(&self.store, revision, &scope, &read)?;
-        Ok(read.finding(stood, scope, found))
+        Ok(Finding::Read { stood: stood.clone(), scope, found })
     }
 }
 

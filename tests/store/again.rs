@@ -13,9 +13,7 @@ const RETRY_ALL: Again = Again::Retry { no_topics: true };
 /// Read, and nothing was found.
 fn nothing(desk: &Desk, item: &LeasedItem) -> Finding {
     match desk.found(item) {
-        Finding::Read { edition, version, stood, scope, .. } => {
-            Finding::Read { edition, version, stood, scope, found: Vec::new() }
-        }
+        Finding::Read { stood, scope, .. } => Finding::Read { stood, scope, found: Vec::new() },
         other => other,
     }
 }

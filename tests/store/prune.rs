@@ -253,9 +253,9 @@ fn the_file_gets_smaller_by_what_was_pruned() {
     let id = desk.planned();
     while let Some(leased) = desk.lease_at(id, 256, NOW) {
         desk.commit(desk.outcome(&leased, 256, true, |item| match desk.found(item) {
-            Finding::Read { edition, version, stood, scope, found } => {
+            Finding::Read { stood, scope, found } => {
                 let at = |block| (Place { block, ..found[0].0 }, found[0].1);
-                Finding::Read { edition, version, stood, scope, found: (0..BLOCKS).map(at).collect() }
+                Finding::Read { stood, scope, found: (0..BLOCKS).map(at).collect() }
             }
             other => panic!("{other:?}"),
         }));

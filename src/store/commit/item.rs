@@ -39,7 +39,7 @@ impl Commit<'_> {
                 Ok(Ending::Again { not_before: *not_before, charged: true, error: Some(error.clone()) })
             }
             Finding::TakeBack(undo) => self.take_back(outcome, sum, done, undo),
-            Finding::Read { edition, version, stood, scope, found } => {
+            Finding::Read { stood, scope, found } => {
                 let item = done.key.item;
                 let anew;
                 let stood = match self.tx.touched_since(item, stood.seen) {
@@ -47,7 +47,7 @@ impl Commit<'_> {
                     false => stood,
                     true => {
                         let Some(known) = Known::of(self.tx, item)? else { return plain(Outcome::Gone) };
-                        if known.edition != *edition {
+                        if known.stood.edition != stood.edition {
                             return Ok(Ending::Again { not_before: 0, charged: false, error: None });
                         }
                         anew = known.stood;
@@ -57,8 +57,8 @@ impl Commit<'_> {
                 let entry = Entry {
                     code: Entry::NO_TOPICS,
                     attempts: done.attempts,
-                    edition: *edition,
-                    version: *version,
+                    edition: stood.edition,
+                    version: stood.version,
                     ..Entry::elsewhere()
                 };
                 let old = match &stood.reading {

@@ -15,6 +15,8 @@ use crate::store::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stood {
     pub(in crate::store) seen: Seen,
+    pub edition: i64,
+    pub(in crate::store) version: Option<i64>,
     pub(in crate::store) at: Millis,
     pub(in crate::store) marked: bool,
     /// None: nothing was made of it yet. An error where that does not decode, which is this item's alone.
@@ -30,25 +32,24 @@ impl Stood {
         }
     }
 
-    /// From the columns marked, fresh, labels, changes.
-    pub(in crate::store) fn from(row: &Row<'_>, first: usize, at: Millis, seen: Seen) -> Result<Stood> {
-        let reading = match row.get_ref(first + 1)? {
+    /// From the columns version, at, edition, marked, fresh, labels, changes.
+    pub(in crate::store) fn from(row: &Row<'_>, first: usize, seen: Seen) -> Result<Stood> {
+        let reading = match row.get_ref(first + 4)? {
             rusqlite::types::ValueRef::Null => Ok(None),
-            _ => match reading_from(row, first + 1) {
+            _ => match reading_from(row, first + 4) {
                 Err(Error::Damaged(what)) => Err(what),
                 read => Ok(Some(Arc::new(read?))),
             },
         };
-        Ok(Stood { seen, at, marked: row.get(first)?, reading })
+        let (version, at, edition) = (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
+        Ok(Stood { seen, edition, version, at, marked: row.get(first + 3)?, reading })
     }
 }
 
 /// All that a commit may have to know of an item, read in its own transaction.
 pub(super) struct Known {
-    pub edition: i64,
     pub text_since: i64,
     pub shape: i64,
-    pub version: Option<i64>,
     pub stood: Stood,
 }
 
@@ -56,13 +57,11 @@ impl Known {
     /// None where the item is gone.
     pub fn of(tx: &Tx<'_>, item: i64) -> Result<Option<Known>> {
         let mut statement = tx.prepare_cached(
-            "SELECT edition, text_since, shape, version, at, marked, fresh, labels, changes
+            "SELECT text_since, shape, version, at, edition, marked, fresh, labels, changes
              FROM item LEFT JOIN reading ON item = no WHERE no = ? AND at IS NOT NULL",
         )?;
         let known = |row: &Row<'_>| {
-            let stood = Stood::from(row, 5, row.get(4)?, tx.seen())?;
-            let (edition, text_since, shape, version) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok(Known { edition, text_since, shape, version, stood })
+            Ok(Known { text_since: row.get(0)?, shape: row.get(1)?, stood: Stood::from(row, 2, tx.seen())? })
         };
         statement.query_and_then([item], known)?.next().transpose()
     }

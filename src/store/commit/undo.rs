@@ -19,10 +19,10 @@ impl Commit<'_> {
     ) -> Result<Ending> {
         let item = done.key.item;
         let ended = |code| Entry { code: Entry::code_of(code), attempts: done.attempts, ..Entry::elsewhere() };
-        let Some(Known { edition, text_since, shape, version, stood }) = Known::of(self.tx, item)? else {
+        let Some(Known { text_since, shape, stood }) = Known::of(self.tx, item)? else {
             return Ok(Ending::Entry(ended(Outcome::Gone)));
         };
-        let Stood { at, marked, reading, .. } = stood;
+        let Stood { edition, version, at, marked, reading, .. } = stood;
         let old = match reading {
             // As in a reading: damage is its item's alone, as long as nothing is written.
             Err(what) => return Ok(Ending::Error(what)),
