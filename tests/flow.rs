@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use common::stub::{Gate, phrases_after};
 use common::{House, NOW, by_phrases, conversation, publish_single, wish};
 use relabeld::job::{Filter, Job, JobId, JobState, TaskState};
-use relabeld::model::Failure;
+use relabeld::labeller::Labeller;
 use relabeld::model::Kind::Conversation;
+use relabeld::model::{Detection, Document, Failure, TopicSet};
 use relabeld::store::{Durability, NewJob, Steering, Store};
 
 const TOPICS: &str = r#"{"topics":[{"id":"a","name":"A","programs":["p","q","r"],"phrases":["alpha"]}]}"#;
@@ -253,6 +254,30 @@ fn a_panic_in_the_labeller_is_that_items_error_and_nobody_elses() {
     // The daemon lives.
     assert!(house.failed.try_recv().is_err() && !house.engine.stopping());
     assert_eq!(house.ended(single(&house, "p000")).state, JobState::Completed);
+    house.check();
+}
+
+/// Finds in each item what no catalogue has: one has too few topics, the other too few phrases.
+struct Lost;
+
+impl Labeller for Lost {
+    fn analyse(&self, document: &Document<'_>, _: &TopicSet) -> Result<Vec<Detection>, Failure> {
+        let (topic, phrase) = if document.id == "p000" { (1, 0) } else { (0, 1) };
+        Ok(vec![Detection { transcript: 0, block: 0, topic, phrase, score: 100, start: 0, end: 5 }])
+    }
+}
+
+#[test]
+fn what_no_catalogue_has_is_an_error_of_the_item_on_which_it_was_found() {
+    let house = House::with(2, Arc::new(|_| Arc::new(Lost) as Arc<dyn Labeller>));
+    house.apply(TOPICS);
+    house.import(&items("p", 2));
+    let job = house.run(of("p"));
+    assert_eq!((job.state, job.counts.failed, job.errors), (JobState::CompletedWithFailures, 2, 2));
+    for task in house.store.task_rows(job.id, 0).unwrap() {
+        assert!(task.reason.as_ref().is_some_and(|why| why.contains("that the catalogue has not")), "{task:?}");
+    }
+    assert!(house.failed.try_recv().is_err() && !house.engine.stopping());
     house.check();
 }
 

@@ -1,4 +1,5 @@
-//! The note of what is being analysed: one slot a worker in a small mapped file, written before an item's analysis begins.
+//! The note of what is being analysed: one slot a worker in a small mapped file, written before an item's analysis begins and
+//! emptied when it has ended.
 //!
 //! It outlives the process, not the machine: what a worker stored is in the kernel's page cache when the process dies,
 //! and after a power cut nobody is suspect. It costs no system call and no transaction.

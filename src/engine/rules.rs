@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::job::{Filter, JobId, Lane};
 use crate::label::{Evidence, PhraseNo, Place, ProgramNo, ProgramRules, Revision, Scope, TopicNo};
 use crate::labeller::Labeller;
-use crate::model::{Catalogue, Detection, TopicSet};
+use crate::model::{Catalogue, Detection, Failure, TopicSet};
 use crate::store::{Deed, Result, Runnable, Store};
 
 /// Makes the labeller of a frozen catalogue.
@@ -48,19 +48,19 @@ impl Rules {
         })
     }
 
-    /// By place, as the store wants them.
-    pub fn by_place(&self, detections: &[Detection]) -> Vec<(Place, Evidence)> {
-        let mut found: Vec<(Place, Evidence)> = detections
-            .iter()
-            .map(|d| {
-                let topic = d.topic as usize;
-                let place = Place { transcript: d.transcript, block: d.block, topic: self.topics[topic] };
-                let phrase = self.phrases[topic][d.phrase as usize];
-                (place, Evidence { phrase, score: d.score, start: d.start, end: d.end })
-            })
-            .collect();
+    /// By place, as the store wants them. A permanent failure where the labeller names what its catalogue has not.
+    pub fn by_place(&self, detections: &[Detection]) -> std::result::Result<Vec<(Place, Evidence)>, Failure> {
+        let numbered = |d: &Detection| {
+            let (topic, phrases) = (self.topics.get(d.topic as usize)?, self.phrases.get(d.topic as usize)?);
+            let place = Place { transcript: d.transcript, block: d.block, topic: *topic };
+            let phrase = *phrases.get(d.phrase as usize)?;
+            Some((place, Evidence { phrase, score: d.score, start: d.start, end: d.end }))
+        };
+        let found: Option<Vec<(Place, Evidence)>> = detections.iter().map(numbered).collect();
+        let unknown = || Failure::Permanent("the labeller found a topic or a phrase that the catalogue has not".into());
+        let mut found = found.ok_or_else(unknown)?;
         found.sort_unstable_by_key(|(place, _)| *place);
-        found
+        Ok(found)
     }
 
     fn of_program(&self, program: ProgramNo) -> Arc<ProgramRules> {

@@ -156,13 +156,13 @@ impl Desk<'_> {
         let since = shared.begins(self.slot, job.job, item.pos);
         let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
         self.analyses.took(since.elapsed());
-        // Before anything else: a kill while this thread gives way is not this item's fault.
+        let found = analysed.and_then(|detections| rules.by_place(&detections));
+        // Before this thread gives way to others: a kill meanwhile is not this item's fault.
         shared.ends(self.slot);
-        let found = match analysed {
-            Ok(detections) => rules.by_place(&detections),
-            Err(failure) => return Ok(failed(failure, item, shared.now())),
-        };
-        Ok(Finding::Read { stood: stood.clone(), scope: Arc::clone(&scope.scope), found })
+        Ok(match found {
+            Ok(found) => Finding::Read { stood: stood.clone(), scope: Arc::clone(&scope.scope), found },
+            Err(failure) => failed(failure, item, shared.now()),
+        })
     }
 }
 

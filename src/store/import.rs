@@ -20,8 +20,10 @@ use crate::lines::{IncomingMark, MarkWord};
 use crate::model::{Block, Kind, Millis, Transcript};
 use crate::os::courtesy;
 
-/// Keys that are read, for each item that comes, to know later of which items there are none.
+/// For each item that comes so many of the store's keys are learned, until all are known: so no import waits long for it.
 const KEYS_AN_ITEM: usize = 16;
+/// Items for which that is done at once.
+const LEARNED_AT_ONCE: usize = 128;
 
 /// What became of the items of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +69,10 @@ impl Store {
                 counters: Counters::default(),
                 outcome: ImportOutcome::default(),
             };
-            tx.hashes().learn(tx, KEYS_AN_ITEM * batch.len())?;
-            for item in batch.items() {
+            for (nth, item) in batch.items().enumerate() {
+                if nth % LEARNED_AT_ONCE == 0 {
+                    tx.hashes().learn(tx, KEYS_AN_ITEM * LEARNED_AT_ONCE.min(batch.len() - nth))?;
+                }
                 importing.put(item)?;
                 courtesy::give_way();
             }

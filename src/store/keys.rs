@@ -13,6 +13,7 @@ use super::Result;
 use super::rows::{ItemRow, item_by_no};
 use super::writer::Tx;
 use crate::model::Kind;
+use crate::os::courtesy;
 
 /// Whenever this many more items have numbers, the keys of one range are moved on, from each table but the last.
 const ITEMS_A_MOVE: i64 = 2_048;
@@ -68,10 +69,8 @@ impl Tx<'_> {
     /// As [`find_item`], and faster where no such item ever was.
     pub fn find_item(&self, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
         let hash = stored_hash(kind, id);
-        match self.hashes().may_have(hash) {
-            true => find_by_hash(self, hash, kind, id),
-            false => Ok(None),
-        }
+        let may_be = self.hashes().may_have(hash);
+        if may_be { find_by_hash(self, hash, kind, id) } else { Ok(None) }
     }
 
     /// For the row that was inserted just now.
@@ -96,8 +95,10 @@ impl Tx<'_> {
     }
 
     fn move_keys(&self, range: [i64; 2], insert: &str, delete: &str) -> Result<()> {
-        self.prepare_cached(insert)?.execute(range)?;
-        self.prepare_cached(delete)?.execute(range)?;
+        for sql in [insert, delete] {
+            self.prepare_cached(sql)?.execute(range)?;
+            courtesy::give_way();
+        }
         Ok(())
     }
 }

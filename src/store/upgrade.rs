@@ -107,7 +107,7 @@ fn history(tx: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Keys move on in three steps.
+/// Keys move on through three tables.
 fn to_3(tx: &Connection) -> Result<()> {
     tx.execute_batch(
         "CREATE TABLE recent_key (hash INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (hash, item))

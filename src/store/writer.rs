@@ -345,8 +345,8 @@ fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Cuts the log. Where a reader still needs it for longer than `readers_may`, that is left for another time: neither the
-/// next verb nor the end of the daemon waits for somebody's long export.
+/// Cuts the log. Where a reader still needs it after `readers_may`, that is left for another time: the next verb does not
+/// wait for somebody's export, and the end of the daemon not long.
 fn cut_log_unless_read(connection: &Connection, measured: &Measured, readers_may: Duration) -> bool {
     let patience = |patience| {
         if let Err(error) = connection.busy_timeout(patience) {

@@ -28,7 +28,7 @@ impl Hit {
 pub struct Best {
     /// By topic.
     hits: Vec<Hit>,
-    /// A bit a topic: it has a hit in this block. So they need no sorting.
+    /// A bit a topic, in the catalogue's order: it has a hit in this block.
     found: Vec<u64>,
 }
 

@@ -2,7 +2,8 @@
 //! not looked for. In a large store each such look would read a page that nothing else needs.
 //!
 //! It is in memory alone. After a start it is blind, and imports teach it, each a piece, in the order of the hashes. It may
-//! say yes of a hash that no key has: where a commit was rolled back, or where bits fall together. Never no of one that has.
+//! say yes of a hash that no key has: where it has not come to it yet, where a commit was rolled back, or where bits fall
+//! together. Never no of one that has.
 
 use rusqlite::Connection;
 
@@ -16,7 +17,7 @@ const END: i64 = i32::MAX as i64 + 1;
 
 #[derive(Debug)]
 pub struct KnownHashes {
-    /// None until it is of use.
+    /// None until the first import: what does not import has no use for it.
     words: Option<Box<[u64]>>,
     /// Of lower hashes, all that keys have are in.
     until: i64,
