@@ -283,7 +283,8 @@ impl r2d2::ManageConnection for Readers {
         schema::plan_once(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -2000)?;
+        // 1 MB: most go once through much, and each of many keeps what it has.
+        connection.pragma_update(None, "cache_size", -1000)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }
