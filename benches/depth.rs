@@ -12,7 +12,7 @@ use relabeld::job::{Filter, JobId};
 use relabeld::store::{Ask, Deed, Done, Durability, Finding, LeaseOutcome, NewJob, Planned, Store};
 use rusqlite::{Connection, params};
 
-use crate::report::{Goal, Line, grouped, median};
+use crate::report::{Goal, Line, grouped};
 use crate::stock::Stock;
 use crate::{machine, scratch};
 
@@ -28,7 +28,8 @@ const LEASE_ITEMS: usize = 5;
 const LAST: usize = 2 * (COLD + LEASES) * LEASE_ITEMS;
 const NOW: i64 = 1_795_132_800_000;
 
-/// Microseconds of a lease, each the mean of many.
+/// Microseconds of a lease, each the mean of many. Of them the least counts: what else the machine does, caches and
+/// wake-ups of others, only ever adds, up to twice as much again.
 #[derive(Default)]
 struct Cost {
     at_first: Vec<f64>,
@@ -62,7 +63,8 @@ fn lease(stock: &Stock, base: usize, depth: usize) -> anyhow::Result<Line> {
             measure(scratch::copy_of(dir.path())?.path(), cost)?;
         }
     }
-    let [(base_first, base_last), (first, last)] = costs.map(|cost| (median(cost.at_first), median(cost.at_last)));
+    let least = |micros: Vec<f64>| micros.into_iter().fold(f64::INFINITY, f64::min);
+    let [(base_first, base_last), (first, last)] = costs.map(|cost| (least(cost.at_first), least(cost.at_last)));
     Ok(Line {
         what: format!("depth: a lease at {}, of {}", grouped(depth as f64), grouped(base as f64)),
         goal: Goal::AtMost(1.2),
