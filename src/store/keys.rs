@@ -44,10 +44,7 @@ pub(super) fn stored_hash(kind: Kind, id: &str) -> i64 {
 }
 
 pub(super) fn find_item(connection: &Connection, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
-    find_by_hash(connection, stored_hash(kind, id), kind, id)
-}
-
-fn find_by_hash(connection: &Connection, hash: i64, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
+    let hash = stored_hash(kind, id);
     for sql in [
         "SELECT item FROM new_key WHERE hash = ?",
         "SELECT item FROM recent_key WHERE hash = ?",
@@ -68,9 +65,8 @@ fn find_by_hash(connection: &Connection, hash: i64, kind: Kind, id: &str) -> Res
 impl Tx<'_> {
     /// As [`find_item`], and faster where no such item ever was.
     pub fn find_item(&self, kind: Kind, id: &str) -> Result<Option<ItemRow>> {
-        let hash = stored_hash(kind, id);
-        let may_be = self.hashes().may_have(hash);
-        if may_be { find_by_hash(self, hash, kind, id) } else { Ok(None) }
+        let may_be = self.hashes().may_have(stored_hash(kind, id));
+        if may_be { find_item(self, kind, id) } else { Ok(None) }
     }
 
     /// For the row that was inserted just now.
