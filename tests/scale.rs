@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 const ITEMS: usize = 250_000;
 /// Of the small job beside it.
 const FEW: usize = 1_000;
+/// Live items asked for beside it: at least, and at most.
 const LIVE: usize = 25;
+const MOST_LIVE: usize = 1_000;
 /// kB that an export may cost.
 const MEMORY: u64 = 20_000;
 
@@ -61,18 +63,20 @@ fn beside_a_long_job_nobody_waits_and_its_export_costs_no_memory() {
     let of = |program: &str, priority: u32| {
         daemon.publish(&json!({"from": "2026-01-01", "programs": [program], "priority": priority}))
     };
+    let done = |job: &str| daemon.see(&format!("/api/v1/jobs/{job}"))["counts"]["done"].as_u64().unwrap();
     let many = of("many", 90);
     daemon.await_job(&many, |job| job["counts"]["done"].as_u64() > Some(0));
-    let few = of("few", 1);
+    let few = daemon.ended(&of("few", 1));
+    assert_eq!(few["counts"]["done"], json!(FEW), "{few}");
 
-    // One after the other, while the long job drains.
-    let singles: Vec<Value> = (0..LIVE)
-        .map(|n| {
-            let ids = json!([{"kind": "conversation", "id": format!("c{}", n * 7_919 % ITEMS)}]);
-            let single = daemon.publish(&json!({"kind": "single", "ids": ids}));
-            daemon.ended(&single)
-        })
-        .collect();
+    // One after the other, while the long job drains: until it has gone on beside them.
+    let (begun, mut singles) = (done(&many), Vec::new());
+    while singles.len() < LIVE || done(&many) == begun {
+        assert!(singles.len() < MOST_LIVE, "live items leave the long job no turn");
+        let ids = json!([{"kind": "conversation", "id": format!("c{}", singles.len() * 7_919 % ITEMS)}]);
+        let single = daemon.publish(&json!({"kind": "single", "ids": ids}));
+        singles.push(daemon.ended(&single));
+    }
     assert!(singles.iter().all(|job| job["state"] == "completed" && job["lane"] == "live"), "{singles:?}");
 
     // Slowly from here on, so that it still runs when its export ends.
@@ -108,8 +112,6 @@ fn beside_a_long_job_nobody_waits_and_its_export_costs_no_memory() {
     steer(&daemon, &many, &json!({"max_per_second": null}));
     let many = daemon.ended(&many);
     assert_eq!((&many["state"], &many["counts"]["done"]), (&json!("completed"), &json!(ITEMS)));
-    let few = daemon.ended(&few);
-    assert!(few["finished_at"].as_str() < many["finished_at"].as_str(), "{few}\n{many}");
 
     // Each commit of the long job has a time of its own.
     let rows = daemon.get(&format!("/api/v1/jobs/{}/items.csv", many["id"].as_str().unwrap())).text();
@@ -121,6 +123,5 @@ fn beside_a_long_job_nobody_waits_and_its_export_costs_no_memory() {
     let mut waited: Vec<usize> = singles.iter().map(waited).collect();
     waited.sort_unstable();
     println!("commits of the long job while a live item waited: {waited:?}");
-    assert!(waited[LIVE / 2] <= 3, "{waited:?}");
-    assert!(waited[LIVE - 1] > 0, "the long job did not drain beside them: {waited:?}");
+    assert!(waited[waited.len() / 2] <= 3, "{waited:?}");
 }
