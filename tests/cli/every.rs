@@ -302,10 +302,10 @@ fn with_jobs(line: &str) -> Daemon {
     let needed = ["pause", "resume", "cancel", "set", "delete", "retry", "revert", "apply", "jobs"];
     if needed.iter().any(|word| line.starts_with(word)) {
         daemon.import(&notes(0..40).lines().map(str::to_owned).collect::<Vec<_>>());
-        daemon.publish(&json!({"from": "2026-01-01", "max_per_second": 0.5}));
+        daemon.publish(&json!({"from": "2026-01-01", "max_per_second": 0.001}));
         daemon.publish(&json!({"from": "2026-01-01", "until": "2026-01-11", "dry_run": true}));
         daemon.ended("3");
-        daemon.publish(&json!({"from": "2026-01-01", "max_per_second": 0.5}));
+        daemon.publish(&json!({"from": "2026-01-01", "max_per_second": 0.001}));
         daemon.ask("POST", "/api/v1/jobs/4/pause").send().expect(200);
     }
     daemon

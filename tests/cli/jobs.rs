@@ -63,9 +63,9 @@ fn a_job_from_count_to_changes() {
 fn a_job_is_paused_resumed_cancelled_and_watched_to_its_end() {
     let daemon = daemon();
     daemon.import(&notes(0..40).lines().map(str::to_owned).collect::<Vec<_>>());
-    say(&daemon, &format!("publish {ALL} --max-per-second 1"))
+    say(&daemon, &format!("publish {ALL} --max-per-second 0.5"))
         .exits(0)
-        .tells(&["max per second      1\n"])
+        .tells(&["max per second      0.5\n"])
         .warns(&["relabeld watch 1"]);
     say(&daemon, "pause 1").exits(0).tells(&["job 1 is paused\n"]);
     let scratch = tempfile::tempdir().unwrap();
@@ -93,14 +93,15 @@ fn watch_goes_on_over_a_restart_on_another_port() {
     let first = Daemon::on(&dir, &[]);
     first.import(&notes(0..12).lines().map(str::to_owned).collect::<Vec<_>>());
     first.apply(&json!({"topics": [{"id": "refund", "name": "r", "phrases": ["refund"]}]}));
-    first.publish(&json!({"from": "2026-01-01", "max_per_second": 4}));
+    first.publish(&json!({"from": "2026-01-01", "max_per_second": 0.001}));
     let watch = Beside::start(asking(&first).args(["watch", "1"]), scratch.path());
     watch.await_word("job 1 running");
     // SIGKILL.
     drop(first);
     watch.await_word("the daemon does not answer");
-    let _second = Daemon::on(&dir, &[]);
+    let second = Daemon::on(&dir, &[]);
     watch.await_word("the daemon is back");
+    second.ask("PATCH", "/api/v1/jobs/1").json(&json!({"max_per_second": null})).send().expect(200);
     let (_, said) = watch.end();
     said.exits(0).tells(&["state               completed", "added 12"]);
 }

@@ -19,7 +19,6 @@ mod steer;
 mod token;
 
 use std::fs;
-use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
@@ -216,8 +215,7 @@ fn what_is_refused_exits_5_and_says_what_to_do() {
 fn no_daemon_exits_4_and_says_how_to_start_one() {
     let empty = tempfile::tempdir().unwrap();
     let dir = empty.path().to_str().unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for place in [["--data-dir", dir], ["--url", &format!("http://{closed}")], ["--url", "unix:/nowhere"]] {
+    for place in [["--data-dir", dir], ["--url", "http://127.0.0.1:1"], ["--url", "unix:/nowhere"]] {
         for line in [
             "status",
             "import -",
@@ -233,7 +231,7 @@ fn no_daemon_exits_4_and_says_how_to_start_one() {
         }
     }
     // What a killed daemon leaves behind is no daemon.
-    fs::write(empty.path().join("address"), closed.to_string()).unwrap();
+    fs::write(empty.path().join("address"), "127.0.0.1:1").unwrap();
     run(relabeld().args(["status", "--data-dir", dir])).exits(4).warns(&["Connection refused"]);
     let token = empty.path().join("none");
     run(relabeld().args(["status", "--data-dir", dir, "--token-file"]).arg(token)).exits(1).warns(&["token file"]);

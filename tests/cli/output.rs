@@ -69,7 +69,7 @@ fn a_terminal_gets_colours_a_bar_and_lines_that_fit() {
         assert!(!said.out.contains('\x1b'), "{said:?}");
     }
     say(&daemon, "jobs --color always").exits(0).tells(&["\x1b[32m"]);
-    let bar = on_terminal(&mut at("publish --from 2026-01-01 --max-per-second 4 --watch"), 100, "").exits(0);
+    let bar = on_terminal(&mut at("publish --from 2026-01-01 --max-per-second 1 --watch"), 100, "").exits(0);
     bar.tells(&["Ctrl-C ends the watching, not the job.", "job 2 running", "%", "/3, ", "completed"]);
     let quiet = on_terminal(&mut at("publish --from 2026-01-01 --max-per-second 20 --watch -q"), 100, "").exits(0);
     assert!(!quiet.out.contains("Ctrl-C") && quiet.out.contains("completed"), "{quiet:?}");

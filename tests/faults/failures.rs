@@ -74,7 +74,7 @@ fn a_job_of_which_most_items_fail_is_ended() {
     // Quick ones first, so that the rest is leased at once; and then some that take so long that it would show if what
     // is leased went on to its end.
     drill.stock(innocents(30));
-    drill.stock(some_failing(226, |n| n % 5 != 0, |n| faulty(&format!("s-{n}"), "fault:slow 50")));
+    drill.stock(some_failing(226, |n| n % 5 != 0, |n| faulty(&format!("s-{n}"), "fault:slow 200")));
     let job = drill.publish();
     let job = drill.ended(&job);
     assert_eq!(job["state"], "failed", "{job}");

@@ -29,7 +29,7 @@ fn a_hanging_item_holds_up_no_other_job() {
 
 #[test]
 fn an_item_that_hangs_is_quarantined_and_every_other_is_done() {
-    let mut drill = Drill::with(&["--max-item-seconds", "1"]);
+    let mut drill = Drill::with(&["--max-item-seconds", "3"]);
     let mut items = innocents(100);
     items.insert(50, faulty("hanging", "fault:hang kestrel"));
     drill.stock(items);
@@ -71,7 +71,7 @@ fn sigterm_ends_a_daemon_in_which_an_item_hangs() {
     let asked = Instant::now();
     drill.process.signal("TERM");
     let ended = drill.process.wait();
-    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", asked.elapsed());
     assert!(ended.code().is_some(), "{ended}");
     drill.revive();
     assert_eq!(counts(&drill.job(&job), "quarantined"), 0, "it was asked to end");

@@ -88,7 +88,7 @@ fn whoever_was_in_flight_beside_it_is_run_again_and_not_charged() {
     let mut drill = Drill::new();
     let mut items = innocents(20);
     items.insert(10, faulty("poison", "fault:abort"));
-    items.push(faulty_note("bystander", "fault:slow 2000"));
+    items.push(faulty_note("bystander", "fault:slow 5000"));
     drill.stock(items);
     let live = drill.publish_note("bystander");
     drill.await_analyses(1);

@@ -80,7 +80,7 @@ fn slow_downloads_are_few_and_hold_nothing_up() {
     assert_eq!(third.status, 429);
     third.expect_problem(429, "too_many_requests", &["wait"]);
     // Work goes on, and the log is folded in and cut while both are still on their way.
-    daemon.ended(&daemon.publish(&spanned(json!({}))));
+    daemon.ended(&daemon.publish(&spanned(json!({"types": ["conversations"]}))));
     await_some("a log that is cut", || (daemon.see("/api/v1/status")["wal_bytes"] == 0).then_some(()));
     assert_eq!(daemon.get("/api/v1/backup").status, 429, "their places are taken still");
     // A client that goes away makes room for another.

@@ -120,9 +120,8 @@ fn schemathesis_finds_nothing() {
         .env("RELABELD_SEEN", &seen)
         .env("PYTHONPATH", &files)
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    if let Ok(seed) = env::var("RELABELD_SCHEMATHESIS_SEED") {
-        command.args(["--seed", &seed]);
-    }
+    // The same requests each time: what others would find is looked for with other seeds, and more examples, by hand.
+    command.args(["--seed", &env::var("RELABELD_SCHEMATHESIS_SEED").unwrap_or_else(|_| "1".into())]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));

@@ -129,7 +129,8 @@ fn a_data_directory_without_permission_is_named() {
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // The build's own path may be closed to nobody.
     let binary = scratch.path().join("relabeld");
-    fs::copy(BINARY, &binary).unwrap();
+    // Not by this process: a child of another test could hold a copy open for writing, and then it does not run.
+    assert!(Command::new("cp").arg(BINARY).arg(&binary).status().unwrap().success());
     let dir = scratch.path().join("data");
     fs::create_dir(&dir).unwrap();
     let is_root = String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";

@@ -117,7 +117,7 @@ test("a dialog closes with the page that it was asked on", async () => {
 
 test("a running job is paused, resumed and steered", async () => {
   const daemon = await crowded();
-  const id = await daemon.publish(spanned({ max_per_second: 4, name: "slow" }));
+  const id = await daemon.publish(spanned({ max_per_second: 1, name: "slow" }));
   const page = await visitor(daemon);
   await page.getByRole("listitem").filter({ hasText: "running" }).getByRole("link", { name: "slow" }).click();
   await page.getByRole("img", { name: /^Throughput: [\d.]+\/s now/ }).waitFor();

@@ -106,7 +106,7 @@ fn a_stop_breaks_a_copy_off_and_leaves_nothing_of_it() {
         .unwrap();
     std::thread::scope(|scope| {
         let copying = scope.spawn(|| desk.store.backup(0).map(|copy| copy.bytes));
-        while scratch_files(desk.dir.path()) == 0 {
+        while scratch_files(desk.dir.path()) == 0 && !copying.is_finished() {
             std::thread::yield_now();
         }
         desk.store.close();

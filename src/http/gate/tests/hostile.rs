@@ -77,7 +77,7 @@ fn a_large_head_is_refused() {
 
 #[test]
 fn a_slow_head_times_out_and_harms_no_one() {
-    let setup = Setup::echoing(Limits { head_time: Duration::from_millis(300), ..Limits::default() });
+    let setup = Setup::echoing(Limits { head_time: Duration::from_secs(1), ..Limits::default() });
     let mut idle = setup.connect();
     let mut slow = setup.connect();
     slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
@@ -92,11 +92,19 @@ fn a_crowd_of_idle_connections_keeps_no_one_out() {
     let setup = Setup::echoing(Limits { connections: 64, ..Limits::default() });
     let pulse = setup.gate.as_ref().unwrap().pulse();
     let crowding = AtomicBool::new(true);
+    // Who has connected and said nothing yet is one of the crowd.
+    let door = Mutex::new(());
     let crowd = thread::scope(|scope| {
         let good = scope.spawn(|| {
             let mut count = 0;
             while crowding.load(Ordering::Relaxed) || count == 0 {
-                assert_eq!(setup.ask(get("/")).status, 200);
+                let mut stream = {
+                    let _alone = door.lock().unwrap();
+                    let mut stream = setup.connect();
+                    stream.write_all(get("/").as_bytes()).unwrap();
+                    stream
+                };
+                assert_eq!(answer(&mut stream).status, 200);
                 assert!(pulse.is_felt(), "nothing hangs");
                 count += 1;
             }
@@ -104,7 +112,10 @@ fn a_crowd_of_idle_connections_keeps_no_one_out() {
         // A soft limit of 1,024 descriptors is common, so the first close as the last open.
         let mut crowd = std::collections::VecDeque::new();
         for at in 0..2000 {
-            let mut stream = setup.connect();
+            let mut stream = {
+                let _alone = door.lock().unwrap();
+                setup.connect()
+            };
             if at % 2 == 0 {
                 let _ = stream.write_all(b"GET / HT");
             }
