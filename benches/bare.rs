@@ -1,6 +1,6 @@
 //! The bare loop: the same labeller on the same stored form, writing the same rows of `reading`, with nothing around.
 //!
-//! Two threads read and label, one writes, about a thousand items a transaction, each synced to the disk. No queue, no
+//! Two threads read and label, one writes, four thousand items a transaction, each synced to the disk. No queue, no
 //! history, no results, no counters, no look at what was there before; items come in the order in which they are stored.
 
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::scratch;
 /// Items that a reader takes at a time.
 const TAKEN: i64 = 256;
 /// Items in a transaction, at least.
-const TOGETHER: usize = 1_000;
+const TOGETHER: usize = 4_096;
 /// The job of which the labels say that it put them there.
 const JOB: i64 = 1;
 

@@ -4,7 +4,9 @@ use std::fs::read_to_string;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 /// How often the memory is looked at: a batch of items lives longer.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -54,6 +56,17 @@ pub fn busy_seconds() -> f64 {
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let nanos = |schedstat: String| schedstat.split_whitespace().next().and_then(|first| first.parse::<f64>().ok());
     threads.filter_map(|thread| nanos(read_to_string(thread.path().join("schedstat")).ok()?)).sum::<f64>() / 1e9
+}
+
+/// Has `work` done by a thread of its own on one core, with all threads that it spawns.
+pub fn on_one_core<T: Send>(work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    let pinned = || {
+        let mut core = CpuSet::new();
+        core.set(sched_getcpu());
+        sched_setaffinity(None, &core)?;
+        work()
+    };
+    thread::scope(|scope| scope.spawn(pinned).join()).map_err(|_| anyhow!("it panicked"))?
 }
 
 /// A field of a file of /proc that stands in kB; 0 where there is none.

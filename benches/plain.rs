@@ -25,7 +25,7 @@ use crate::scratch;
 
 /// Items that a reader takes at a time, and items in a transaction, at least.
 const TAKEN: i64 = 256;
-const TOGETHER: i64 = 1_000;
+const TOGETHER: i64 = 4_096;
 
 #[derive(Deserialize)]
 pub struct Body<'a> {

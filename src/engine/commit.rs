@@ -7,11 +7,14 @@ use crossbeam_channel::Receiver;
 use log::warn;
 
 use super::Shared;
+use super::stats::LEASE_ITEMS;
 use crate::job::Lane;
 use crate::store::{Committed, Error, LeaseOutcome};
 
-/// Items in one commit at most: what a live item may have to wait for.
-const TOGETHER: usize = 1024;
+/// Whole leases in one commit, about: each commit writes the same few pages anew, and a live item may have to wait for one.
+pub const LEASES: usize = 16;
+/// Items in one commit at most, about.
+const TOGETHER: usize = LEASES * LEASE_ITEMS;
 /// How long at most a bulk job's outcomes wait to be committed with others.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
 /// How long a full disk is left alone before the commit is tried again.
