@@ -336,7 +336,7 @@ fn busy(scratch: &Path) -> (Process, Caller, Value) {
     let (process, caller) = Process::serving(scratch);
     caller.call("PUT", "/api/v1/catalogue", sample::CATALOGUE);
     import(&caller, &samples(7, 1_500, 500));
-    let job = caller.post("/api/v1/jobs", &json!({"from": "60d", "max_per_second": 1_000}));
+    let job = caller.post("/api/v1/jobs", &json!({"from": "60d"}));
     let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
     let draining = until_some("the drain", || {
         let job = caller.get(&path);

@@ -60,13 +60,16 @@ fn beside_a_long_job_nobody_waits_and_its_export_costs_no_memory() {
     let daemon = Daemon::on(&dir, &["--workers", "2"]);
     daemon.apply(&json!({"topics": [{"id": "refund", "name": "Refund", "programs": ["many", "few"],
         "phrases": ["money back"]}]}));
-    let of = |program: &str, priority: u32| {
-        daemon.publish(&json!({"from": "2026-01-01", "programs": [program], "priority": priority}))
+    let of = |program: &str, with: Value| {
+        let mut job = json!({"from": "2026-01-01", "programs": [program]});
+        job.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        daemon.publish(&job)
     };
     let done = |job: &str| daemon.see(&format!("/api/v1/jobs/{job}"))["counts"]["done"].as_u64().unwrap();
-    let many = of("many", 90);
+    // Not faster, so that it outlasts the small job and the live items.
+    let many = of("many", json!({"priority": 90, "max_per_second": 20_000}));
     daemon.await_job(&many, |job| job["counts"]["done"].as_u64() > Some(0));
-    let few = daemon.ended(&of("few", 1));
+    let few = daemon.ended(&of("few", json!({"priority": 1})));
     assert_eq!(few["counts"]["done"], json!(FEW), "{few}");
 
     // One after the other, while the long job drains: until it has gone on beside them.

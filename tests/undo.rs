@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::real::{apply_json, catalogue_of, house};
-use common::{House, NOW, wish};
+use common::{House, NOW, by_phrases, conversation, wish};
 use relabeld::export::{self, Before, Export, Format, Wanted};
 use relabeld::job::{Filter, Job, JobId, JobState, Outcome};
 use relabeld::model::Kind;
 use relabeld::store::{Again, AgainWish, LabelQuery, MarkWish, NewJob, TaskRow, TopicCounts};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// All labels that stand, and all that is counted of them.
@@ -281,4 +282,25 @@ fn several_jobs_are_undone_newest_first() {
     }
     assert!(!outcomes.contains_key("newer_change"), "{outcomes:?}");
     assert!(state(&house).labels == first.labels);
+}
+
+#[test]
+fn items_of_very_many_labels_are_done_and_undone_in_short_pieces() {
+    const ITEMS: usize = 600;
+    const LABELS: usize = 80;
+    let house = House::with(1, by_phrases());
+    house.apply(r#"{"topics": [{"id": "t", "name": "T", "phrases": ["alpha"]}]}"#);
+    let line = |n| conversation(&format!("c{n:03}"), &["default"], &[("customer", "alpha"); LABELS]);
+    house.import(&(0..ITEMS).map(line).collect::<Vec<_>>());
+    let job = run(&house, wish(Filter::all()));
+    assert_eq!(job.labels.added, (ITEMS * LABELS) as i64);
+    let revert = again(&house, job.id, Again::Revert, false);
+    assert_eq!(revert.labels.removed, job.labels.added);
+    house.check();
+    let database = Connection::open(house.dir().join("relabeld.db")).unwrap();
+    for job in [job.id, revert.id] {
+        let longest: i64 =
+            database.query_row("SELECT max(n) FROM result WHERE job = ?", [job], |row| row.get(0)).unwrap();
+        assert!(longest < 200, "{longest} of a chunk's 256 items at once");
+    }
 }

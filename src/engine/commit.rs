@@ -11,9 +11,9 @@ use super::stats::LEASE_ITEMS;
 use crate::job::Lane;
 use crate::store::{Committed, Error, LeaseOutcome};
 
-/// Whole leases in one commit, about: each commit writes the same few pages anew, and a live item may have to wait for one.
+/// Whole leases in one commit, about: each commit writes the same few pages anew, and a live item may have to wait for two.
 pub const LEASES: usize = 16;
-/// Items in one commit at most, about.
+/// What one commit costs at most, about, as [`LeaseOutcome::cost`].
 const TOGETHER: usize = LEASES * LEASE_ITEMS;
 /// How long at most a bulk job's outcomes wait to be committed with others.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
@@ -43,14 +43,14 @@ fn gather(
     patience: Duration,
 ) -> Vec<LeaseOutcome> {
     let until = Instant::now() + patience;
-    let (mut live, mut items, mut ended) = (lane == Lane::Live, first.done.len(), usize::from(first.ends));
+    let (mut live, mut cost, mut ended) = (lane == Lane::Live, first.cost(), usize::from(first.ends));
     let mut batch = vec![first];
-    while items < TOGETHER {
+    while cost < TOGETHER {
         let more_to_come = ended < in_flight();
         let next = if more_to_come && !live { more.recv_deadline(until).ok() } else { more.try_recv().ok() };
         let Some((lane, next)) = next else { break };
         live |= lane == Lane::Live;
-        items += next.done.len();
+        cost += next.cost();
         ended += usize::from(next.ends);
         batch.push(next);
     }
@@ -84,7 +84,8 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::store::{Deed, LeaseId, Source};
+    use crate::label::Edit;
+    use crate::store::{Deed, Done, Finding, Key, LeaseId, Source, Undo};
 
     /// Longer than any test may take: who waits it out has waited where there was nothing to wait for.
     const FOREVER: Duration = Duration::from_secs(600);
@@ -123,6 +124,17 @@ mod tests {
         sender.send((Lane::Live, outcome(4, true))).unwrap();
         assert_eq!(numbers(&gather((Lane::Bulk, outcome(2, true)), &more, || 9, FOREVER)), [2, 3, 4]);
         assert!(begun.elapsed() < FOREVER);
+    }
+
+    #[test]
+    fn what_costs_much_is_committed_with_little_else() {
+        let (sender, more) = unbounded();
+        let edits = vec![Edit { old: None, new: None }; 8 * TOGETHER / 2];
+        let finding = Finding::TakeBack(Undo { edition: 1, edits, refreshed: Vec::new() });
+        let done = Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, uncharged: 0, finding };
+        let costly = |lease| (Lane::Bulk, LeaseOutcome { done: vec![done.clone()], ..outcome(lease, true) });
+        [2, 3].into_iter().for_each(|lease| sender.send(costly(lease)).unwrap());
+        assert_eq!(numbers(&gather(costly(1), &more, || 9, FOREVER)), [1, 2]);
     }
 
     #[test]

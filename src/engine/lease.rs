@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::Shared;
 use super::rules::{JobRules, Rules, Way};
+use super::stats::LEASE_ITEMS;
 use super::work::Work;
 use crate::job::{JobId, Lane};
 use crate::label::Revision;
@@ -22,6 +23,8 @@ use crate::store::{Ask, Error, Leased, Result, Runnable};
 const JOBS: usize = 1_000;
 /// With nothing to wait for, how long until the next look: a clock that was set back must not stop the queue.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Leases given out ahead for each worker; of quick items, as many as the channel takes.
+pub const AHEAD: usize = 8;
 /// Compiled revisions kept at hand.
 const REVISIONS: usize = 4;
 
@@ -30,6 +33,7 @@ pub fn lease_until_stopped(shared: &Shared, wake: &Receiver<()>, live: Sender<Wo
         shared,
         live,
         bulk,
+        ahead: shared.settings.workers.max(1) * AHEAD,
         jobs: FxHashMap::default(),
         furthest: 0.0,
         revisions: Vec::new(),
@@ -108,6 +112,8 @@ struct Leaser<'a> {
     shared: &'a Shared,
     live: Sender<Work>,
     bulk: Sender<Work>,
+    /// Leases of slow items that wait for all workers.
+    ahead: usize,
     jobs: FxHashMap<JobId, Running>,
     /// The furthest that any bulk job has come: where one that comes, or comes back, begins.
     furthest: f64,
@@ -227,6 +233,10 @@ impl Leaser<'_> {
             let job = open[next];
             let Some(running) = self.jobs.get_mut(&job.id) else { break };
             let mut items = self.shared.stats.lease_items(job.id);
+            // Behind what is slow, who comes later would wait long. No other job either: it would have the depth alone.
+            if items < LEASE_ITEMS && self.bulk.len() + asks.len() >= self.ahead {
+                break;
+            }
             if let Some(allowance) = &mut running.allowance {
                 items = items.min(allowance.items());
                 if items == 0 {

@@ -16,14 +16,14 @@ const WINDOW: Millis = 15_000;
 /// Past this they say nothing.
 const LONGEST_WINDOW: Millis = 600_000;
 /// A lease is to take about this long, so that a slow job does not block the workers with what it has leased ahead.
-const LEASE_TIME: Duration = Duration::from_millis(50);
+const LEASE_TIME: Duration = Duration::from_millis(100);
 /// Items in one lease at most.
 pub const LEASE_ITEMS: usize = 256;
 /// Of a job about which nothing is known yet.
 const FIRST_LEASES: usize = 4;
 
 /// Items of a commit, by which its size is told.
-const BATCHES: &[u64] = &[1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
+const BATCHES: &[u64] = &[1, 3, 10, 30, 100, 300, 1_000, 3_000, 5_000];
 
 #[derive(Debug)]
 pub struct Stats {

@@ -28,6 +28,8 @@ pub struct Work {
 
 /// A lease that takes longer than this is committed piece by piece, so that progress shows and little is done again.
 const PIECE: Duration = Duration::from_millis(200);
+/// The same where it costs as much to commit, as [`Finding::cost`]: items may have very many labels.
+const PIECE_COST: usize = 2_048;
 /// Stored bytes of items read at once.
 const READ_AHEAD: usize = 1 << 20;
 /// The first wait before a transient failure is tried again; it doubles with each attempt.
@@ -42,7 +44,7 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
         let mut lease = Progress::new(&work, &shared.stats);
         let worked = match &work.rules.way {
             Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease, outcomes),
-            Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease),
+            Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease, outcomes),
         };
         if let Err(error) = worked {
             shared.fail(format!("a worker could not read: {error}"));
@@ -67,15 +69,28 @@ struct Progress<'a> {
     work: &'a Work,
     stats: &'a Stats,
     done: Vec<Done>,
+    /// Of these, to commit them.
+    cost: usize,
     since: Instant,
 }
 
 impl<'a> Progress<'a> {
     fn new(work: &'a Work, stats: &'a Stats) -> Self {
-        Progress { work, stats, done: Vec::with_capacity(work.leased.items.len()), since: Instant::now() }
+        Progress { work, stats, done: Vec::with_capacity(work.leased.items.len()), cost: 0, since: Instant::now() }
+    }
+
+    fn push(&mut self, done: Done) {
+        self.cost += done.finding.cost();
+        self.done.push(done);
+    }
+
+    /// Enough to be committed by itself.
+    fn is_due(&self) -> bool {
+        self.cost >= PIECE_COST || self.since.elapsed() >= PIECE
     }
 
     fn piece(&mut self, ends: bool) -> LeaseOutcome {
+        self.cost = 0;
         let spent = std::mem::replace(&mut self.since, Instant::now()).elapsed();
         self.stats.spent(self.work.rules.job, self.done.len(), spent);
         LeaseOutcome {
@@ -103,25 +118,25 @@ impl Desk<'_> {
     ) -> Result<()> {
         let mut scopes = Scopes { job: &work.rules, rules, store: &self.shared.store, known: FxHashMap::default() };
         let mut rest = &work.leased.items[..];
-        while !rest.is_empty() {
+        while !rest.is_empty() && !is_held(self.shared, work) {
             let numbers: Vec<i64> = rest.iter().map(|item| item.key.item).collect();
             let mut read = std::mem::take(&mut self.batch);
             self.shared.store.read_items(&numbers, READ_AHEAD, &mut read)?;
             let (batch, after) = rest.split_at(read.len().min(rest.len()));
             rest = after;
             for (item, read) in batch.iter().zip(read.items()) {
-                if work.stop.load(Ordering::Relaxed) || self.shared.stopping() {
+                if is_held(self.shared, work) {
                     return Ok(());
                 }
                 let finding = match item.elsewhere {
                     true => Finding::Elsewhere,
                     false => self.attempt(&mut scopes, item, read)?,
                 };
-                lease.done.push(done(item, finding));
+                lease.push(done(item, finding));
                 if work.rules.lane == Lane::Bulk {
                     courtesy::give_way();
                 }
-                if lease.since.elapsed() >= PIECE {
+                if lease.is_due() {
                     self.tell_times();
                     let _ = outcomes.send((work.rules.lane, lease.piece(false)));
                 }
@@ -190,10 +205,19 @@ impl Scopes<'_> {
 }
 
 /// Looks up what another job did to the items of a lease. Nothing is analysed, so that nobody is suspect.
-fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<'_>) -> Result<()> {
+fn look_up_lease(
+    shared: &Shared,
+    work: &Work,
+    job: JobId,
+    lease: &mut Progress<'_>,
+    outcomes: &Sender<(Lane, LeaseOutcome)>,
+) -> Result<()> {
+    if is_held(shared, work) {
+        return Ok(());
+    }
     let keys: Vec<Key> = work.leased.items.iter().map(|item| item.key).collect();
     for (item, undo) in work.leased.items.iter().zip(shared.store.undos(job, &keys)?) {
-        if work.stop.load(Ordering::Relaxed) || shared.stopping() {
+        if is_held(shared, work) {
             return Ok(());
         }
         let finding = match undo {
@@ -201,9 +225,17 @@ fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<
             Ok(undo) => Finding::TakeBack(undo),
             Err(damage) => failed(Failure::Permanent(damage), item, shared.now()),
         };
-        lease.done.push(done(item, finding));
+        lease.push(done(item, finding));
+        if lease.is_due() {
+            let _ = outcomes.send((work.rules.lane, lease.piece(false)));
+        }
     }
     Ok(())
+}
+
+/// No further item of the lease is begun.
+fn is_held(shared: &Shared, work: &Work) -> bool {
+    work.stop.load(Ordering::Relaxed) || shared.stopping()
 }
 
 fn done(item: &LeasedItem, finding: Finding) -> Done {

@@ -61,6 +61,18 @@ pub enum Finding {
     Elsewhere,
 }
 
+impl Finding {
+    /// What it costs to commit it, about: an item with few labels is one.
+    pub fn cost(&self) -> usize {
+        const LABELS: usize = 8;
+        match self {
+            Finding::Read { found, .. } => 1 + found.len() / LABELS,
+            Finding::TakeBack(undo) => 1 + undo.edits.len() / LABELS,
+            _ => 1,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     pub pos: i64,
@@ -93,6 +105,13 @@ pub struct LeaseOutcome {
     pub done: Vec<Done>,
     /// The lease ends with this: what it held besides goes back.
     pub ends: bool,
+}
+
+impl LeaseOutcome {
+    /// As [`Finding::cost`], of all of them.
+    pub fn cost(&self) -> usize {
+        self.done.iter().map(|done| done.finding.cost()).sum()
+    }
 }
 
 /// What a commit came to.

@@ -80,8 +80,10 @@ fn restored<'a>(fresh: &Fresh, refreshed: impl Iterator<Item = &'a Refreshed>) -
 
 /// The labels after the edits, all of which fit.
 fn edited(labels: &[Label], edits: &[Edit]) -> Vec<Label> {
-    let gone = |label: &&Label| edits.iter().all(|edit| edit.old.is_none_or(|old| old.place != label.place));
-    let mut edited: Vec<Label> = labels.iter().filter(gone).copied().collect();
+    let mut replaced: Vec<Place> = edits.iter().filter_map(|edit| edit.old).map(|old| old.place).collect();
+    replaced.sort_unstable();
+    let stays = |label: &&Label| replaced.binary_search(&label.place).is_err();
+    let mut edited: Vec<Label> = labels.iter().filter(stays).copied().collect();
     edited.extend(edits.iter().filter_map(|edit| edit.new));
     edited.sort_unstable_by_key(|label| label.place);
     edited
