@@ -469,3 +469,50 @@ fn suspects_run_alone_and_the_rest_after_them() {
     assert_eq!(order.len(), 600, "none is run twice");
     house.check();
 }
+
+#[test]
+fn a_live_item_does_not_wait_for_what_was_given_out_before_a_job_with_suspects_was_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Durability::Normal).unwrap();
+    store.apply_catalogue(common::catalogue(TOPICS), "test/1", true, None, NOW).unwrap();
+    for (program, n) in [("p", 4), ("q", 1), ("r", 10 * 256)] {
+        store.import(common::incoming(&items(program, n)).into_iter().collect(), NOW).unwrap();
+    }
+    let held = store.publish_range(wish(of("p")), 0, NOW).unwrap().job.id;
+    let epoch = store.recover(Vec::new(), 3, NOW).unwrap().epoch;
+    while let Some(mut planning) = store.begin_planning(NOW).unwrap() {
+        planning.step(NOW).unwrap();
+    }
+    store.lease(vec![relabeld::store::Ask { job: held, items: 4, lease: 1 }], epoch, NOW).unwrap();
+    store.pause_job(held).unwrap();
+    store.close();
+    drop(store);
+    std::fs::write(dir.path().join("begun"), [epoch, held, 2].map(i64::to_le_bytes).concat()).unwrap();
+
+    let gate = Gate::closed_for(&["r000"]);
+    let order: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (log, held_up) = (Arc::clone(&order), gate.clone());
+    let house = House::open(
+        dir.path(),
+        1,
+        phrases_after(move |id| {
+            log.lock().unwrap().push(id.into());
+            held_up.pass(id);
+            Ok(())
+        }),
+    );
+    let running = house.publish(of("r"));
+    gate.arrival();
+    house.engine.resume(held).unwrap();
+    let live = single(&house, "q000");
+    gate.let_one_go();
+    assert_eq!(house.ended(live).state, JobState::Completed);
+    assert_eq!(house.ended(held).counts.done, 4);
+    assert_eq!(house.ended(running).counts.done, 2_560);
+    let order = order.lock().unwrap();
+    let mut alone = [&*order[1], &*order[2]];
+    alone.sort_unstable();
+    assert_eq!((&*order[0], alone), ("r000", ["p002", "q000"]));
+    assert_eq!(order.len(), 2_565, "none is run twice");
+    house.check();
+}

@@ -191,6 +191,8 @@ impl Engine {
         let resumed = self.shared.store.resume_job(job)?;
         if self.shared.store.has_suspects()? {
             self.shared.suspects.store(true, Ordering::Relaxed);
+            // They wait until nothing is in flight, and the live lane with them.
+            self.shared.interrupt_all();
         }
         self.wake();
         Ok(resumed)

@@ -189,4 +189,9 @@ impl Shared {
             flag.store(true, Ordering::Relaxed);
         }
     }
+
+    /// The same of all jobs.
+    pub fn interrupt_all(&self) {
+        self.stops().drain().for_each(|(_, flag)| flag.store(true, Ordering::Relaxed));
+    }
 }
