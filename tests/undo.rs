@@ -296,9 +296,13 @@ fn items_of_very_many_labels_are_done_and_undone_in_short_pieces() {
     assert_eq!(job.labels.added, (ITEMS * LABELS) as i64);
     let revert = again(&house, job.id, Again::Revert, false);
     assert_eq!(revert.labels.removed, job.labels.added);
+    run(&house, wish(Filter::all()));
+    house.apply(r#"{"topics": [{"id": "t", "name": "T", "phrases": ["beta"]}]}"#);
+    let dropping = run(&house, wish(Filter { keep_when_empty: false, ..Filter::all() }));
+    assert_eq!(dropping.labels.removed, job.labels.added);
     house.check();
     let database = Connection::open(house.dir().join("relabeld.db")).unwrap();
-    for job in [job.id, revert.id] {
+    for job in [job.id, revert.id, dropping.id] {
         let longest: i64 =
             database.query_row("SELECT max(n) FROM result WHERE job = ?", [job], |row| row.get(0)).unwrap();
         assert!(longest < 200, "{longest} of a chunk's 256 items at once");

@@ -140,6 +140,10 @@ impl Leaser<'_> {
             return Ok(sleep);
         }
         let some = self.lease(live.into_iter().chain(bulk).collect(), now)?;
+        if self.shared.suspects() {
+            // They came while this was leased: it may have gone out after all else was interrupted.
+            self.shared.interrupt_all();
+        }
         // What could be leased was; more comes only when something changes, and that wakes this loop.
         Ok(if some { Duration::ZERO } else { sleep })
     }

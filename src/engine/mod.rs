@@ -189,8 +189,7 @@ impl Engine {
 
     pub fn resume(&self, job: JobId) -> Result<Job> {
         let resumed = self.shared.store.resume_job(job)?;
-        if self.shared.store.has_suspects()? {
-            self.shared.suspects.store(true, Ordering::Relaxed);
+        if self.shared.store.has_suspects()? && !self.shared.suspects.swap(true, Ordering::Relaxed) {
             // They wait until nothing is in flight, and the live lane with them.
             self.shared.interrupt_all();
         }

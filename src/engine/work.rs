@@ -32,6 +32,8 @@ const PIECE: Duration = Duration::from_millis(200);
 const PIECE_COST: usize = 2_048;
 /// Stored bytes of items read at once.
 const READ_AHEAD: usize = 1 << 20;
+/// Items looked up at once of what another job did.
+const LOOKED_UP: usize = 64;
 /// The first wait before a transient failure is tried again; it doubles with each attempt.
 const BACK_OFF: Duration = Duration::from_millis(500);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -41,17 +43,16 @@ pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, ou
     let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
         courtesy::begin();
-        let mut lease = Progress::new(&work, &shared.stats);
+        let mut lease = Progress::new(&work, &shared.stats, outcomes);
         let worked = match &work.rules.way {
-            Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease, outcomes),
-            Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease, outcomes),
+            Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease),
+            Way::TakeBack(job) => look_up_lease(shared, &work, *job, &mut lease),
         };
         if let Err(error) = worked {
             shared.fail(format!("a worker could not read: {error}"));
         }
         desk.tell_times();
-        // The commit loop outlives the workers.
-        let _ = outcomes.send((work.rules.lane, lease.piece(true)));
+        lease.send(true);
     }
 }
 
@@ -68,6 +69,7 @@ struct Desk<'a> {
 struct Progress<'a> {
     work: &'a Work,
     stats: &'a Stats,
+    outcomes: &'a Sender<(Lane, LeaseOutcome)>,
     done: Vec<Done>,
     /// Of these, to commit them.
     cost: usize,
@@ -75,8 +77,9 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(work: &'a Work, stats: &'a Stats) -> Self {
-        Progress { work, stats, done: Vec::with_capacity(work.leased.items.len()), cost: 0, since: Instant::now() }
+    fn new(work: &'a Work, stats: &'a Stats, outcomes: &'a Sender<(Lane, LeaseOutcome)>) -> Self {
+        let done = Vec::with_capacity(work.leased.items.len());
+        Progress { work, stats, outcomes, done, cost: 0, since: Instant::now() }
     }
 
     fn push(&mut self, done: Done) {
@@ -89,18 +92,22 @@ impl<'a> Progress<'a> {
         self.cost >= PIECE_COST || self.since.elapsed() >= PIECE
     }
 
-    fn piece(&mut self, ends: bool) -> LeaseOutcome {
-        self.cost = 0;
-        let spent = std::mem::replace(&mut self.since, Instant::now()).elapsed();
-        self.stats.spent(self.work.rules.job, self.done.len(), spent);
-        LeaseOutcome {
+    /// Sends what there is to be committed.
+    fn send(&mut self, ends: bool) {
+        let rules = &self.work.rules;
+        self.stats.spent(rules.job, self.done.len(), self.since.elapsed());
+        let piece = LeaseOutcome {
             lease: self.work.leased.lease,
             weight_each: self.work.leased.weight_each,
-            deed: self.work.rules.deed(),
-            dry_run: self.work.rules.dry_run,
+            deed: rules.deed(),
+            dry_run: rules.dry_run,
             done: std::mem::take(&mut self.done),
             ends,
-        }
+        };
+        // The commit loop outlives the workers.
+        let _ = self.outcomes.send((rules.lane, piece));
+        // Waiting for it was no work of this job.
+        (self.cost, self.since) = (0, Instant::now());
     }
 }
 
@@ -109,13 +116,7 @@ impl Desk<'_> {
         self.shared.stats.analyses.absorb(&self.analyses);
     }
 
-    fn analyse_lease(
-        &mut self,
-        work: &Work,
-        rules: &Rules,
-        lease: &mut Progress<'_>,
-        outcomes: &Sender<(Lane, LeaseOutcome)>,
-    ) -> Result<()> {
+    fn analyse_lease(&mut self, work: &Work, rules: &Rules, lease: &mut Progress<'_>) -> Result<()> {
         let mut scopes = Scopes { job: &work.rules, rules, store: &self.shared.store, known: FxHashMap::default() };
         let mut rest = &work.leased.items[..];
         while !rest.is_empty() && !is_held(self.shared, work) {
@@ -138,7 +139,7 @@ impl Desk<'_> {
                 }
                 if lease.is_due() {
                     self.tell_times();
-                    let _ = outcomes.send((work.rules.lane, lease.piece(false)));
+                    lease.send(false);
                 }
             }
             self.batch = read;
@@ -205,29 +206,22 @@ impl Scopes<'_> {
 }
 
 /// Looks up what another job did to the items of a lease. Nothing is analysed, so that nobody is suspect.
-fn look_up_lease(
-    shared: &Shared,
-    work: &Work,
-    job: JobId,
-    lease: &mut Progress<'_>,
-    outcomes: &Sender<(Lane, LeaseOutcome)>,
-) -> Result<()> {
-    if is_held(shared, work) {
-        return Ok(());
-    }
-    let keys: Vec<Key> = work.leased.items.iter().map(|item| item.key).collect();
-    for (item, undo) in work.leased.items.iter().zip(shared.store.undos(job, &keys)?) {
+fn look_up_lease(shared: &Shared, work: &Work, job: JobId, lease: &mut Progress<'_>) -> Result<()> {
+    for items in work.leased.items.chunks(LOOKED_UP) {
         if is_held(shared, work) {
             return Ok(());
         }
-        let finding = match undo {
-            _ if item.elsewhere => Finding::Elsewhere,
-            Ok(undo) => Finding::TakeBack(undo),
-            Err(damage) => failed(Failure::Permanent(damage), item, shared.now()),
-        };
-        lease.push(done(item, finding));
+        let keys: Vec<Key> = items.iter().map(|item| item.key).collect();
+        for (item, undo) in items.iter().zip(shared.store.undos(job, &keys)?) {
+            let finding = match undo {
+                _ if item.elsewhere => Finding::Elsewhere,
+                Ok(undo) => Finding::TakeBack(undo),
+                Err(damage) => failed(Failure::Permanent(damage), item, shared.now()),
+            };
+            lease.push(done(item, finding));
+        }
         if lease.is_due() {
-            let _ = outcomes.send((work.rules.lane, lease.piece(false)));
+            lease.send(false);
         }
     }
     Ok(())

@@ -66,7 +66,7 @@ impl Finding {
     pub fn cost(&self) -> usize {
         const LABELS: usize = 8;
         match self {
-            Finding::Read { found, .. } => 1 + found.len() / LABELS,
+            Finding::Read { stood, found, .. } => 1 + found.len().max(stood.labels()) / LABELS,
             Finding::TakeBack(undo) => 1 + undo.edits.len() / LABELS,
             _ => 1,
         }

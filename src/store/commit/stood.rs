@@ -32,6 +32,14 @@ impl Stood {
         }
     }
 
+    /// How many labels there are.
+    pub fn labels(&self) -> usize {
+        match &self.reading {
+            Ok(Some(reading)) => reading.labels.len(),
+            Ok(None) | Err(_) => 0,
+        }
+    }
+
     /// From the columns version, at, edition, marked, fresh, labels, changes.
     pub(in crate::store) fn from(row: &Row<'_>, first: usize, seen: Seen) -> Result<Stood> {
         let reading = match row.get_ref(first + 4)? {
