@@ -357,8 +357,10 @@ fn a_transient_failure_is_tried_again_in_both_lanes() {
     house.import(&items("p", 5));
     house.import(&items("q", 2));
     // The live lane has nothing but a retry to wait for, and nothing wakes it but the time.
+    let began = Instant::now();
     let live = house.ended(single(&house, "q001"));
     assert_eq!(live.state, JobState::Completed);
+    assert!(began.elapsed() < Duration::from_millis(3_500), "it waited for more than its time: {:?}", began.elapsed());
     let bulk = house.run(of("p"));
     assert_eq!((bulk.state, bulk.counts.done), (JobState::Completed, 5));
     let tries = tries.lock().unwrap();
