@@ -1,7 +1,6 @@
-//! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, turns at the
-//! processor, and files that appear whole. The only home of signal-hook, sd-notify, rustix and memmap2.
+//! Operating system services: the data directory and its lock, signals, systemd, free space, mapped files, and atomic
+//! replacement of files. Only this module uses signal-hook, sd-notify, rustix and memmap2.
 
-pub mod courtesy;
 pub mod mapped;
 pub mod process;
 pub mod systemd;

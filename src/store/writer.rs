@@ -19,7 +19,6 @@ use super::keys::KnownHashes;
 use super::measured::{Measured, Tally};
 use super::touched::{Seen, Touched};
 use super::{Error, Names, Result};
-use crate::os::courtesy;
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
 const WAITING: usize = 256;
@@ -307,7 +306,6 @@ fn write_until_closed(
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
     tx.interned.set(false);
-    courtesy::begin();
     if let Err(error) = tx.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
         let error = Error::from(error);
         replies.push(first(Err(error.clone())));
