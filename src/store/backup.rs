@@ -10,10 +10,10 @@
 //! - What was erased is not in the copy: free pages and free space in pages are left behind. Page size, auto_vacuum,
 //!   `application_id` and `user_version` are kept. The copy is one file by itself, without a log.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -23,7 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Result, Store};
-use crate::os::{PRIVATE, free_bytes};
+use crate::os::{create_private, free_bytes};
 
 /// Of the data directory: what is in it is of no use to the next start.
 pub const SCRATCH: &str = ".scratch";
@@ -94,7 +94,7 @@ impl Scratch {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let path = dir.join(format!("backup.{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         // Private from the first byte on: SQLite takes an empty file as it is.
-        OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path)?;
+        create_private(&path)?;
         Ok(Scratch(path))
     }
 }

@@ -296,8 +296,8 @@ fn write_until_closed(
     };
     let Err(error) = write_verbs(&tx, measured, verbs) else { return };
     error!("the writer ends: {error}");
-    // Folding what may not be on the disk into the database is left to the next start, which writes the log again first.
-    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+    // What may not be on the disk is not folded into the database: the next start writes the log again first.
+    if let Err(error) = keep_log(&connection) {
         error!("{error}");
     }
     // Full: the reason is known.
@@ -333,19 +333,24 @@ fn write_verbs(tx: &Tx<'_>, measured: &Measured, verbs: &Receiver<Verb>) -> Resu
                     return Err(Error::Unusable("a transaction of the database could not be ended".into()));
                 }
                 log_is_cut = false;
-                if wal::pages() >= CHECKPOINT_PAGES {
+                if wal::pages() >= CHECKPOINT_PAGES && wal::has_room(tx) {
                     wal::checkpoint(tx, measured, "PASSIVE")?;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
-                if !log_is_cut {
+                if !log_is_cut && wal::has_room(tx) {
                     log_is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    wal::cut_unless_read(tx, measured, LAST_PATIENCE).map(drop)
+    if wal::has_room(tx) { wal::cut_unless_read(tx, measured, LAST_PATIENCE).map(drop) } else { keep_log(tx) }
+}
+
+/// Lets the log stay as it is when the connection closes. The next start folds it into the database.
+fn keep_log(connection: &Connection) -> Result<()> {
+    Ok(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)?)
 }
 
 /// Runs and commits what is waiting. The replies are for the caller to send.
@@ -414,7 +419,7 @@ mod tests {
     fn a_failed_sync_ends_the_writer_with_a_reason_and_leaves_the_log_to_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Durability::Normal).unwrap();
-        store.write(|tx| Ok(tx.intern_topic("kept")?)).unwrap();
+        store.write(|tx| tx.intern_topic("kept")).unwrap();
         assert!(store.failed().is_empty());
         let lost = store.write(|tx| {
             tx.intern_topic("lost")?;
