@@ -90,8 +90,7 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
         Ok(meta) if !meta.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
         Ok(meta) => tighten_if_fresh(dir, meta.permissions().mode()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir)?;
-            fs::set_permissions(dir, Permissions::from_mode(PRIVATE_DIR))?;
+            create_private_dir(dir)?;
             // The parent may be one that we may not read; the directory is there all the same.
             sync_parent(dir).or(Ok(()))
         }
@@ -212,6 +211,15 @@ pub fn is_broken_pipe(error: &io::Error) -> bool {
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let fs = rustix::fs::statvfs(path)?;
     Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// Creates a directory, and its parents, for its owner alone, whatever the umask. One that is there stays as it is.
+pub fn create_private_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(PRIVATE_DIR))
 }
 
 /// Creates a file with exactly [`PRIVATE`], whatever the umask, to read and write. Removes one that is in its place, which a

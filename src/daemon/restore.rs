@@ -137,6 +137,7 @@ impl Scratch {
     fn new(dir: &Path) -> anyhow::Result<Scratch> {
         let scratch = Scratch(dir.join(SCRATCH));
         scratch.remove().with_context(|| format!("cannot remove {}", scratch.0.display()))?;
+        // Fails where something is there: root restores into a directory of somebody else, who may have put a link here.
         DirBuilder::new()
             .mode(0o700)
             .create(&scratch.0)
