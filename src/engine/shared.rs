@@ -96,7 +96,7 @@ impl Shared {
             return;
         }
         // First: a checkpoint may free the log's space, and must not take the reserve's.
-        if let Err(error) = self.store.fold_log() {
+        if let Err(error) = self.store.fold_log_once() {
             warn!("the log could not be folded into the database: {error}");
         }
         self.reserve.release();

@@ -280,9 +280,13 @@ impl Store {
         }
     }
 
-    /// Folds the log into the database and cuts it to nothing, after the verbs that wait.
-    pub fn fold_log(&self) -> Result<()> {
+    fn fold_log(&self) -> Result<()> {
         self.writer.fold_log()
+    }
+
+    /// Tries once to fold the log into the database, which gives its space back to a full disk.
+    pub fn fold_log_once(&self) -> Result<()> {
+        self.writer.fold_log_once()
     }
 
     fn read<T>(&self, verb: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
