@@ -71,6 +71,8 @@ impl<R: BufRead> Lines<R> {
         // Of a line that just fits, its end and a mark may be more than the limit.
         let most = self.max_item_bytes.saturating_add(b"\r\n".len() + BYTE_ORDER_MARK.len());
         loop {
+            // A byte order mark is no white space, so it is still found at the beginning of the first line.
+            self.number += skip_blank(&mut self.reader)?;
             self.buffer.clear();
             let read = self.reader.by_ref().take(most as u64).read_until(b'\n', &mut self.buffer)?;
             if read == 0 {
@@ -90,6 +92,30 @@ impl<R: BufRead> Lines<R> {
             if end > mark && !self.buffer[mark..end].trim_ascii_start().is_empty() {
                 return Ok(Some((self.number, Ok(&self.buffer[mark..end]))));
             }
+        }
+    }
+}
+
+/// Skips the white space before the next line, and returns how many lines end in it.
+///
+/// A gzip of 291 KB can hold 300 MB of blank lines, so they are skipped by the read-ahead and not one by one.
+fn skip_blank(reader: &mut impl BufRead) -> io::Result<u64> {
+    const LINE_ENDS: [u8; 1024] = [b'\n'; 1024];
+    let mut lines = 0;
+    loop {
+        let ahead = reader.fill_buf()?;
+        let length = ahead.len();
+        let mut rest = ahead;
+        while let Some(after) = rest.strip_prefix(&LINE_ENDS) {
+            lines += LINE_ENDS.len() as u64;
+            rest = after;
+        }
+        let blank = &rest[..rest.len() - rest.trim_ascii_start().len()];
+        lines += blank.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let skipped = length - rest.len() + blank.len();
+        reader.consume(skipped);
+        if skipped < length || length == 0 {
+            return Ok(lines);
         }
     }
 }
@@ -136,6 +162,19 @@ mod tests {
         }
         assert_eq!(lines(b"0123456789\nab\n", 4), [(1, None), some(2, "ab")]);
         assert_eq!(lines(b"a\n", usize::MAX), [some(1, "a")]);
+    }
+
+    #[test]
+    fn any_number_of_blank_lines_is_counted_and_none_is_held() {
+        let blank = [" \r\n", &"\n".repeat(5000), "\t \x0c\n", &" ".repeat(100)].concat();
+        for capacity in [3, 1000, 1024, 100_000] {
+            let input = format!("{blank}a\n{blank}b");
+            let mut lines = Lines::new(BufReader::with_capacity(capacity, input.as_bytes()), 9);
+            assert_eq!(lines.next().unwrap(), Some((5003, Ok(&b"a"[..]))), "{capacity}");
+            assert_eq!(lines.next().unwrap(), Some((10_006, Ok(&b"b"[..]))), "{capacity}");
+            assert_eq!(lines.next().unwrap(), None);
+            assert!(lines.buffer.capacity() < 100);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::wire::{Fields, kind_from};
 
 /// Lines that are reported one by one; the others are counted.
 const REPORTED: usize = 1_000;
+/// An import with more bad lines ends there: a small gzip may hold hundreds of millions of them.
+const MOST_BAD: u64 = 1_000_000;
 /// A batch is stored when it has this many items, or takes this much memory. The writer sees to nobody else meanwhile;
 /// smaller ones would sync more often, and change more pages of the indexes more than once.
 const BATCH_ITEMS: usize = 2_000;
@@ -151,6 +153,13 @@ impl<'a> Import<'a> {
                     self.bad += 1;
                     self.context.calls.bad_line();
                     report(&mut self.batch_errors, number, &reason);
+                    if self.bad > MOST_BAD {
+                        let detail = format!(
+                            "line {number}: {reason}. More than {MOST_BAD} lines are bad, so the import ends here; \
+                             correct the input and repeat it"
+                        );
+                        return Err(self.stopped(Problem::invalid(detail), store));
+                    }
                 }
                 Ok(_) if !store => {}
                 Ok(incoming) => {
