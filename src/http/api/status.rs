@@ -100,6 +100,10 @@ pub fn rotate(context: &Context, asked: &mut Asked<'_>) -> Handled {
     use crate::http::access::AccessError;
     context.access.rotate(name).map_err(|error| match error {
         AccessError::UnknownToken(_) => Problem::not_found(error.to_string()),
+        AccessError::Unconfirmed { .. } => {
+            log::error!("{error}");
+            Problem::new(500, "internal", error.to_string())
+        }
         other => context.unexpected()(other),
     })?;
     Ok(Answer::json(json!({"rotated": name})))
