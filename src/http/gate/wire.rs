@@ -139,6 +139,9 @@ impl<S: AsRawFd + AsFd> Drop for Watched<S> {
     }
 }
 
+/// A buffer that once held more gives its memory back when it is empty.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// Bytes on their way into a socket.
 #[derive(Default)]
 pub struct Buffer {
@@ -166,10 +169,13 @@ impl Buffer {
 
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
         self.sent = 0;
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
+        // A buffer that is never quite empty must not keep all that went through it.
+        self.bytes.drain(..std::mem::take(&mut self.sent));
         self.bytes.extend_from_slice(bytes);
     }
 
