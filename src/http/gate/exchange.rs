@@ -12,7 +12,7 @@ use super::wire::{Buffer, Received, Sent, Stream, Watched};
 const ROUNDS: usize = 16;
 /// Of an answer that the client has not read: so much is taken from tiny_http. The handler of a smaller answer is free
 /// at once, however slowly the client reads.
-const ANSWER_AHEAD: usize = 128 * 1024;
+const ANSWER_AHEAD: usize = 64 * 1024;
 
 /// The least that a client must send or read while the daemon waits for it.
 #[derive(Clone, Copy)]

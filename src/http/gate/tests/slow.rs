@@ -136,7 +136,7 @@ fn an_answer_that_is_read_by_drips_ends() {
 
 #[test]
 fn a_small_answer_that_nobody_reads_holds_no_handler() {
-    let page = bytes(100_000);
+    let page = bytes(50_000);
     let answer_page = page.clone();
     let setup = Setup::new(Limits { places: short(1), ..Limits::default() }, move |request| {
         let _ = request.respond(Response::from_data(answer_page.clone()));
