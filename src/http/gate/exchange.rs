@@ -10,15 +10,14 @@ use super::wire::{Buffer, Received, Sent, Stream, Watched};
 
 /// Reads and writes in one turn, so that one fast pair of peers does not hold up the others.
 const ROUNDS: usize = 16;
-/// Of an answer that the client has not read: so much is taken from tiny_http. The handler of a smaller answer is free
-/// at once, however slowly the client reads.
-const ANSWER_AHEAD: usize = 64 * 1024;
-
-/// The least that a client must send or read while the daemon waits for it.
+/// What an exchange may cost.
 #[derive(Clone, Copy)]
-pub struct Pace {
-    pub bytes: usize,
+pub struct Bounds {
+    /// The least that a client must send or read in each `within` while the daemon waits for it.
+    pub pace: usize,
     pub within: Duration,
+    /// Of an answer that the client has not read: so much is taken from tiny_http.
+    pub answer_ahead: usize,
 }
 
 pub struct Exchange {
@@ -32,7 +31,7 @@ pub struct Exchange {
     answer: Answer,
     answer_ended: bool,
     client_gone: bool,
-    pace: Pace,
+    bounds: Bounds,
     /// Since when the client is waited for, or when it last kept the pace.
     since: Instant,
     /// Bytes that the client sent and read since then.
@@ -50,7 +49,7 @@ pub enum Turn {
 }
 
 impl Exchange {
-    pub fn new(request: Collected, upstream: Watched<Stream>, place: Place, pace: Pace, now: Instant) -> Self {
+    pub fn new(request: Collected, upstream: Watched<Stream>, place: Place, bounds: Bounds, now: Instant) -> Self {
         let Collected { client, mut upload, .. } = request;
         let mut up = Buffer::default();
         upload.write_to(&mut up);
@@ -65,7 +64,7 @@ impl Exchange {
             down: Buffer::default(),
             answer_ended: false,
             client_gone: false,
-            pace,
+            bounds,
             since: now,
             moved: 0,
         }
@@ -110,7 +109,7 @@ impl Exchange {
                 break;
             }
         }
-        if self.moved >= self.pace.bytes {
+        if self.moved >= self.bounds.pace {
             (self.since, self.moved) = (now, 0);
         }
         self.watch();
@@ -123,7 +122,7 @@ impl Exchange {
 
     /// When the client is too slow; none while it is tiny_http's turn.
     pub fn deadline(&self) -> Option<Instant> {
-        self.is_clients_turn().then(|| self.since + self.pace.within)
+        self.is_clients_turn().then(|| self.since + self.bounds.within)
     }
 
     /// The client is too slow.
@@ -151,7 +150,7 @@ impl Exchange {
     }
 
     fn wants_answer(&self) -> bool {
-        !self.answer_ended && self.down.rest().len() < ANSWER_AHEAD
+        !self.answer_ended && self.down.rest().len() < self.bounds.answer_ahead
     }
 
     fn watch(&mut self) {

@@ -112,6 +112,9 @@ pub struct Limits {
     /// A client that is waited for during this time must have sent or read [`Limits::pace`] bytes.
     pub idle: Duration,
     pub pace: usize,
+    /// Of an answer that the client has not read: so much is taken from tiny_http. The handler of a
+    /// smaller answer is free at once, however slowly the client reads.
+    pub answer_ahead: usize,
 }
 
 impl Default for Limits {
@@ -128,6 +131,7 @@ impl Default for Limits {
             bodies: 32,
             idle: Duration::from_secs(60),
             pace: 4096,
+            answer_ahead: 64 * 1024,
         }
     }
 }

@@ -13,7 +13,7 @@ use polling::{Event, Events, Poller};
 use super::collecting::{Collected, Collecting, Progress};
 use super::counts::Counts;
 use super::doors::{Caller, Doors};
-use super::exchange::{Exchange, Pace, Turn};
+use super::exchange::{Bounds, Exchange, Turn};
 use super::head::{self, Via};
 use super::leaving::Leaving;
 use super::places::{Admission, Kind, Load, Place};
@@ -424,8 +424,9 @@ impl Server {
         });
         match upstream {
             Ok(upstream) => {
-                let pace = Pace { bytes: self.limits.pace, within: self.limits.idle };
-                self.exchanges.insert(number, Exchange::new(request, upstream, place, pace, now));
+                let Limits { pace, idle: within, answer_ahead, .. } = self.limits;
+                let bounds = Bounds { pace, within, answer_ahead };
+                self.exchanges.insert(number, Exchange::new(request, upstream, place, bounds, now));
                 self.advance(number, now);
             }
             Err(error) => {

@@ -203,3 +203,29 @@ impl From<Vec<u8>> for Buffer {
         Buffer { bytes, sent: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_is_never_empty_does_not_grow() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Stream::Unix(ours);
+        ours.prepare().unwrap();
+        let mut buffer = Buffer::default();
+        let mut piece = vec![1; 100_000];
+        // Fills the socket.
+        while buffer.is_empty() {
+            buffer.push(&piece);
+            buffer.send_to(&ours);
+        }
+        for _ in 0..100 {
+            theirs.read_exact(&mut piece).unwrap();
+            buffer.push(&piece);
+            buffer.send_to(&ours);
+            assert!(!buffer.is_empty());
+        }
+        assert!(buffer.bytes.len() < 1_000_000, "{} bytes", buffer.bytes.len());
+    }
+}

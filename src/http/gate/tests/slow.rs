@@ -136,21 +136,43 @@ fn an_answer_that_is_read_by_drips_ends() {
 
 #[test]
 fn a_small_answer_that_nobody_reads_holds_no_handler() {
-    let page = bytes(50_000);
-    let answer_page = page.clone();
-    let setup = Setup::new(Limits { places: short(1), ..Limits::default() }, move |request| {
-        let _ = request.respond(Response::from_data(answer_page.clone()));
+    // More than the sockets take.
+    let page = bytes(10_000_000);
+    let whole = page.clone();
+    let limits = Limits { places: short(1), answer_ahead: 11_000_000, ..Limits::default() };
+    let setup = Setup::new(limits, move |request| {
+        let _ = request.respond(Response::from_data(whole.clone()));
     });
     let mut unread: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = setup.connect();
-            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 1).unwrap();
             stream.write_all(get("/short").as_bytes()).unwrap();
             stream
         })
         .collect();
     assert!(setup.ask(get("/short")).body == page);
     assert!(answer(unread.last_mut().unwrap()).body == page);
+}
+
+#[test]
+fn a_handler_that_thinks_for_long_takes_no_time_from_its_client() {
+    // More than the sockets take, and a pace that they alone do not keep.
+    let page = bytes(40_000_000);
+    let whole = page.clone();
+    let idle = Duration::from_secs(2);
+    let (answering, answered) = mpsc::channel();
+    let answering = Mutex::new(answering);
+    let setup = Setup::new(Limits { idle, pace: 20_000_000, ..Limits::default() }, move |request| {
+        thread::sleep(idle * 3 / 2);
+        answering.lock().unwrap().send(()).unwrap();
+        let _ = request.respond(Response::from_data(whole.clone()));
+    });
+    let mut stream = setup.connect();
+    stream.write_all(get("/long").as_bytes()).unwrap();
+    answered.recv_timeout(PATIENCE).unwrap();
+    // So that the gate has to wait for the client.
+    thread::sleep(idle / 10);
+    assert!(answer(&mut stream).body == page);
 }
 
 /// Answers `/watch` at once, and any other request when told.
