@@ -12,7 +12,7 @@ use crate::http::{Context, Handled};
 use crate::lines::{Lines, maybe_gunzip, parse_line};
 use crate::model::{Kind, Millis};
 use crate::store::{Batch, ImportCounts, ImportOutcome, MarkWish, Promise};
-use crate::wire::{Fields, kind_from};
+use crate::wire::{Fields, check_name, kind_from, shorten};
 
 /// Lines that are reported one by one; the others are counted.
 const REPORTED: usize = 1_000;
@@ -266,7 +266,7 @@ pub fn mark(context: &Context, asked: &mut Asked<'_>) -> Handled {
     if let Some(unknown) =
         wishes.iter().find(|wish| wish.is.is_some() && known.topics.iter().all(|topic| topic.id != wish.topic))
     {
-        return Err(Problem::invalid(format!("topic {:?} is not in the catalogue", unknown.topic)));
+        return Err(Problem::invalid(format!("topic {:?} is not in the catalogue", shorten(&unknown.topic))));
     }
     context.store.mark_item(kind, &id, wishes, asked.now)?;
     Ok(Answer::json(item_json(&context.store.show_item(kind, &id)?)))
@@ -279,6 +279,8 @@ fn wish_from(mark: Value) -> Result<MarkWish, String> {
     let transcript = fields.text("transcript")?.ok_or("transcript: missing")?;
     let block = fields.number("block", 0..=i64::from(u32::MAX))?.ok_or("block: missing")?;
     let topic = fields.text("topic")?.filter(|topic| !topic.is_empty()).ok_or("topic: missing")?;
+    check_name(&transcript, "transcript")?;
+    check_name(&topic, "topic")?;
     let word = fields.text("mark")?;
     fields.finish()?;
     let is = match word.as_deref() {
