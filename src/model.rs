@@ -24,7 +24,7 @@ pub const NOTE_TRANSCRIPT: &str = "note";
 
 /// The longest id, speaker, medium, language, program or topic, in bytes: they are keys of the database and parts of URLs.
 pub const MAX_NAME_BYTES: usize = 512;
-/// Programs of an item, and names in a list of a job's filter.
+/// Programs of an item.
 pub const MAX_PROGRAMS: usize = 1_000;
 /// Transcripts of a conversation.
 pub const MAX_TRANSCRIPTS: usize = 10_000;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 pub use ids::{ItemKey, JobBody, Unread, keys_from_csv, keys_from_ndjson};
 
 use crate::job::{Filter, Job, JobId, JobState};
-use crate::model::{Kind, MAX_NAME_BYTES, MAX_PROGRAMS, Millis, whole};
+use crate::model::{Kind, MAX_NAME_BYTES, Millis, whole};
 use crate::when::{self, rfc3339};
 
 /// How far back a job reaches when it names no `from`.
@@ -16,6 +16,8 @@ const DEFAULT_SPAN: &str = "30d";
 
 /// Every list of jobs carries their names.
 const LONGEST_WORDS: usize = 1_000;
+/// Programs, media or languages of a filter.
+const MOST_NAMES: usize = 10_000;
 
 /// The fields of a request, taken one by one: what is left at the end is not known, and is an error.
 #[derive(Debug)]
@@ -182,12 +184,12 @@ pub fn check_name(text: &str, name: &str) -> Result<(), String> {
     }
 }
 
-/// A list of programs, media or languages, as items have them.
+/// A filter has so many names at most: each list of jobs shows them.
 pub fn check_names(names: &[String], name: &str) -> Result<(), String> {
-    if names.len() > MAX_PROGRAMS {
-        return Err(format!("{name}: has {} entries, and at most {MAX_PROGRAMS} are allowed", names.len()));
+    match names.len() {
+        0..=MOST_NAMES => Ok(()),
+        n => Err(format!("{name}: has {n} entries, and at most {MOST_NAMES} are allowed")),
     }
-    names.iter().enumerate().try_for_each(|(at, text)| check_name(text, &format!("{name}[{at}]")))
 }
 
 fn names_from(fields: &mut Fields, name: &'static str) -> Result<Vec<String>, String> {
@@ -384,8 +386,8 @@ mod tests {
             (json!({"until": "2020-01-01", "from": "2021-01-01"}), "from: 2021-01-01T00:00:00.000Z is not before"),
             (json!({"media": []}), "media: is empty"),
             (json!({"programs": ["a", 7]}), "programs[1]: must be a string, not a number"),
-            (json!({"programs": vec!["a"; 1_001]}), "programs: has 1001 entries, and at most 1000 are allowed"),
-            (json!({"media": ["a", "x".repeat(513)]}), "media[1]: longer than 512 bytes: it has 513"),
+            (json!({"programs": vec!["a"; 10_001]}), "programs: has 10001 entries, and at most 10000 are allowed"),
+            (json!({"media": vec!["a"; 10_001]}), "media: has 10001 entries, and at most 10000 are allowed"),
             (json!({"types": ["mails"]}), "types[0]: must be conversations or notes"),
             (json!({"form": "30d"}), "form: no such field; there are from, until"),
             (json!({"from": "soon"}), "from: "),

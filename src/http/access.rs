@@ -221,7 +221,7 @@ impl Access {
     /// The one question of every request.
     pub fn check(&self, asking: &Asking<'_>, now: Millis) -> Result<Caller, Refusal> {
         let caller = self.recognise(asking, now)?;
-        if caller.name == PAGE && now.saturating_sub(self.inside().kept_at) > KEPT_EVERY {
+        if caller.name == PAGE && self.takes_turn_to_keep(now) {
             self.keep(now);
         }
         Ok(caller)
@@ -332,6 +332,16 @@ impl Access {
             Err(source) if replaced => Err(AccessError::Unconfirmed { path, source }),
             Err(source) => Err(AccessError::File { path, source }),
         }
+    }
+
+    /// Whether the use of the sessions is to be written now: true for one of the callers alone.
+    fn takes_turn_to_keep(&self, now: Millis) -> bool {
+        let mut inside = self.inside();
+        let is_due = now.saturating_sub(inside.kept_at) > KEPT_EVERY;
+        if is_due {
+            inside.kept_at = now;
+        }
+        is_due
     }
 
     fn keep(&self, now: Millis) {

@@ -369,6 +369,17 @@ fn after_a_rotation_that_the_disk_does_not_confirm_the_token_in_the_file_works()
 }
 
 #[test]
+fn while_its_file_is_written_a_new_token_works_beside_the_old_one() {
+    let bench = bench();
+    let may =
+        |token: &str| bench.ask(Asking { authorization: Some(&format!("Bearer {token}")), ..GET }).map(|c| c.name);
+    bench.access.inside().coming = Some((1, "rl_new".to_owned()));
+    assert_eq!((may("rl_new"), may(&bench.token("token.read"))), (Ok("token.read"), Ok("token.read")));
+    bench.access.inside().coming = None;
+    assert_eq!(may("rl_new"), Err(401));
+}
+
+#[test]
 fn a_ticket_opens_its_path_for_ten_minutes() {
     let Bench { access, .. } = bench();
     let ticket = access.new_ticket(&Caller::SOCKET, "/a", NOW).unwrap();
