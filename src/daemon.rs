@@ -115,7 +115,10 @@ impl Daemon {
             store.close();
         });
         let endpoint = endpoint.context("cannot serve HTTP")?;
-        os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), os::PRIVATE)
+        let address_file = data_dir.join("address");
+        os::write_atomically(&address_file, address.to_string().as_bytes(), os::PRIVATE)
+            // Clients would send their token to whoever listens there next.
+            .inspect_err(|_| drop(std::fs::remove_file(&address_file)))
             .context("cannot write the file `address`")?;
         let watchdog = Watchdog::start(&store, endpoint.pulse()).context("cannot start the watchdog")?;
         info!("serving on {address}, data in {}", data_dir.display());
