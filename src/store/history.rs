@@ -53,10 +53,11 @@ impl Changes {
 }
 
 /// A row of `change`.
-struct Stored {
-    no: i64,
-    by: Provenance,
-    changes: Vec<Change>,
+pub(super) struct Stored {
+    /// The number of its last entry, before any item was erased.
+    pub no: i64,
+    pub by: Provenance,
+    pub changes: Vec<Change>,
 }
 
 impl Stored {
@@ -68,7 +69,7 @@ impl Stored {
     }
 
     /// The row that has, or had, the change of that number.
-    fn holding(connection: &Connection, no: i64) -> Result<Option<Stored>> {
+    pub fn holding(connection: &Connection, no: i64) -> Result<Option<Stored>> {
         connection
             .prepare_cached("SELECT no, job, revision, at, entries FROM change WHERE no >= ? ORDER BY no LIMIT 1")?
             .query_and_then([no], Stored::from)?
@@ -76,7 +77,7 @@ impl Stored {
             .transpose()
     }
 
-    fn change(&self, no: i64) -> Option<&Change> {
+    pub fn change(&self, no: i64) -> Option<&Change> {
         self.changes.binary_search_by_key(&no, |change| change.no).ok().and_then(|at| self.changes.get(at))
     }
 }
@@ -117,6 +118,19 @@ pub(super) fn each_change_after(
                 return Ok(());
             }
         }
+    }
+    Ok(())
+}
+
+/// Calls `see` with the number of each row, in order, and the row where it decodes.
+pub(super) fn each_stored_row(
+    connection: &Connection,
+    mut see: impl FnMut(i64, Result<Stored>) -> Result<()>,
+) -> Result<()> {
+    let mut statement = connection.prepare("SELECT no, job, revision, at, entries FROM change ORDER BY no")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        see(row.get(0)?, Stored::from(row))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod codec;
 mod commit;
 mod control;
 mod count;
+mod data_dir;
 mod derive;
 mod frozen;
 mod history;
@@ -37,24 +38,28 @@ mod tasks;
 mod touched;
 mod undo;
 mod upgrade;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustc_hash::FxHashSet;
 
 pub use backup::{Copy, SCRATCH};
 pub use catalogue::{AppliedCatalogue, StoredRevision};
+pub use check::check_directory;
 pub use codec::Key;
 pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source, Stood};
 pub use control::Steering;
 pub use count::{Count, ProgramItems, TopicCounts};
+pub use data_dir::{Contents, contents};
 pub use derive::{Again, AgainWish};
 pub use import::{Batch, ImportCounts, ImportOutcome};
 pub use items::{ItemBatch, ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
-pub use jobs::{JobPage, JobSearch};
+pub use jobs::{DamagedJob, JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
@@ -115,6 +120,9 @@ pub enum Error {
     Busy(String),
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// The rows of one job: the others are not concerned.
+    #[error("job {id} is damaged ({what}): stop the daemon and run `relabeld check`")]
+    DamagedJob { id: crate::job::JobId, what: String },
     #[error("{0}")]
     Unusable(String),
     #[error("the daemon is stopping")]
@@ -136,6 +144,14 @@ impl From<rusqlite::Error> for Error {
         // A full disk has another name where the shared memory of the log cannot grow.
         if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
             return Error::Full;
+        }
+        // A value of another type than its column has: SQLite itself would not have stored it.
+        if let rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) = error
+        {
+            return Error::Damaged(error.to_string());
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full,
@@ -177,6 +193,8 @@ pub struct Store {
     names: Arc<RwLock<Names>>,
     measured: Arc<Measured>,
     copying: backup::Copying,
+    /// Damaged jobs that the log has named.
+    passed_over: Mutex<FxHashSet<crate::job::JobId>>,
     path: PathBuf,
 }
 
@@ -207,7 +225,8 @@ impl Store {
             .map_err(|error| Error::Database(error.to_string()))?;
         let measured = Arc::new(Measured::new());
         let writer = writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured))?;
-        Ok(Store { writer, readers, names, measured, copying: backup::Copying::default(), path })
+        let copying = backup::Copying::default();
+        Ok(Store { writer, readers, names, measured, copying, passed_over: Mutex::default(), path })
     }
 
     /// What it has done since it was opened.
@@ -240,6 +259,15 @@ impl Store {
             Err(Error::Full) => Ok(()),
             answered => answered,
         }
+    }
+
+    /// Passes over a job that is damaged, so that the others go on; the log names it once. Any other error is answered.
+    pub fn pass_over(&self, error: Error) -> Result<()> {
+        let Error::DamagedJob { id, .. } = error else { return Err(error) };
+        if self.passed_over.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(id) {
+            log::error!("{error}; it is passed over");
+        }
+        Ok(())
     }
 
     fn fold_log(&self) -> Result<()> {

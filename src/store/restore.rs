@@ -53,6 +53,18 @@ impl Header {
         Ok(Header { bytes: u64::try_from(page * number(28)).unwrap_or(0) })
     }
 
+    /// Whether a file is as SQLite makes it before its first table: neither a schema nor an owner.
+    pub(super) fn is_blank(first: &[u8]) -> bool {
+        let zero = |at: usize| first.get(at..at + 4) == Some(&[0; 4]);
+        // user_version, application_id, and the number of the schema, which grows with each table.
+        first.starts_with(b"SQLite format 3\0") && zero(60) && zero(68) && zero(40)
+    }
+
+    /// How long the file is by its own account.
+    pub(super) fn bytes(self) -> u64 {
+        self.bytes
+    }
+
     /// An error where the file is shorter than it says.
     pub fn check_length(self, bytes: u64) -> Result<()> {
         if bytes < self.bytes {
