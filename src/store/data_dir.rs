@@ -41,7 +41,7 @@ pub fn contents(dir: &Path, markers: &[&str]) -> Result<Contents> {
         let what = if first_bytes(&path).is_ok() { "is empty" } else { "is missing" };
         return Ok(if left.is_empty() { Contents::Nothing } else { lost(dir, what, &left) });
     };
-    if bytes < Header::LENGTH as u64 {
+    if bytes < Header::LENGTH as u64 && Header::begins_as(&first) {
         return Ok(lost(dir, &format!("is cut off after {bytes} bytes"), &left));
     }
     let log = wal::read(&path).map_err(failed)?;
