@@ -34,6 +34,7 @@ mod recover;
 mod restore;
 mod rows;
 mod schema;
+mod sums;
 mod tasks;
 mod touched;
 mod undo;
@@ -309,6 +310,7 @@ impl r2d2::ManageConnection for Readers {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         rusqlite::vtab::array::load_module(&connection)?;
         schema::plan_once(&connection)?;
+        sums::register(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "query_only", true)?;
         // 1 MB: most go once through much, and each of many keeps what it has.

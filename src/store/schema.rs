@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Durability, Error, Result, upgrade};
+use super::{Durability, Error, Result, sums, upgrade};
 
 /// `schema.sql`, the map of the data.
 pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
@@ -15,7 +15,7 @@ pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 pub(super) const APPLICATION_ID: i32 = 0x726c_6264;
 
 /// The schema that this program writes; `user_version` of the file.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// How long the writer waits for readers that are in its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,6 +85,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
     let transaction = connection.transaction()?;
     if fresh {
         transaction.execute_batch(SCHEMA)?;
+        sums::keep(&transaction)?;
         transaction.execute("INSERT INTO daemon (id, epoch) VALUES (1, 0)", [])?;
         // Every store begins with an empty catalogue, so that a job always has a revision.
         transaction.execute(
@@ -101,6 +102,9 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Dura
         if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
             return Err(Error::Damaged("a row names one that is not there: it was not brought up to date".into()));
         }
+    }
+    if !fresh {
+        sums::keep(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;

@@ -64,15 +64,15 @@ fn check_finds_planted_damage() {
         ("UPDATE reading SET fresh = x'0104' WHERE item = 1", "item 1: reading.fresh: revision 2 is not there"),
         ("UPDATE reading SET fresh = x'0902' WHERE item = 1", "item 1: reading.fresh: program 9 is not there"),
         (
-            "INSERT INTO mark VALUES (1, 0, 0, 1, 'is_not'); UPDATE item SET marked = 1 WHERE no = 1",
+            "INSERT INTO mark VALUES (1, 0, 0, 1, 'is_not', NULL); UPDATE item SET marked = 1 WHERE no = 1",
             "mark.mark says is_not",
         ),
         (
-            "INSERT INTO mark VALUES (1, 0, 0, 1, 'is'); UPDATE item SET marked = 1 WHERE no = 1",
+            "INSERT INTO mark VALUES (1, 0, 0, 1, 'is', NULL); UPDATE item SET marked = 1 WHERE no = 1",
             "mark.mark says is, and",
         ),
         (
-            "INSERT INTO mark VALUES (1, 0, 7, 1, 'is_not'); UPDATE item SET marked = 1 WHERE no = 1",
+            "INSERT INTO mark VALUES (1, 0, 7, 1, 'is_not', NULL); UPDATE item SET marked = 1 WHERE no = 1",
             "body.content has no such block",
         ),
         ("UPDATE item SET transcripts = '[' WHERE no = 1", "item 1: item.transcripts does not decode"),
@@ -132,7 +132,7 @@ fn check_finds_planted_damage() {
         ("UPDATE daemon SET pruned_change = 99", "daemon.pruned_change is 99"),
         ("UPDATE daemon SET epoch = 0", "daemon.epoch is 0"),
         ("DELETE FROM daemon", "daemon: its only row is not there"),
-        ("PRAGMA foreign_keys = 0; INSERT INTO mark VALUES (99, 0, 0, 1, 'is')", "mark"),
+        ("PRAGMA foreign_keys = 0; INSERT INTO mark VALUES (99, 0, 0, 1, 'is', NULL)", "mark"),
         ("PRAGMA foreign_keys = 0; UPDATE item SET shape = 99 WHERE no = 1", "item 1"),
     ] {
         let desk = busy();
