@@ -41,7 +41,6 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
     if !is_readable {
         return Ok(());
     }
-    part(faults, "sum", |faults| sums::sums(connection, faults))?;
     let known = match Known::load(connection, faults) {
         Err(Error::Damaged(why)) => {
             faults.push(format!("{why}: without the names nothing else can be checked"));
@@ -52,7 +51,9 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
     part(faults, "key", |faults| keys::keys(connection, faults))?;
     part(faults, "change", |faults| history::history(connection, &known, faults))?;
     part(faults, "item", |faults| items::items(connection, &known, faults))?;
-    part(faults, "job", |faults| jobs::jobs(connection, &known, faults))
+    part(faults, "job", |faults| jobs::jobs(connection, &known, faults))?;
+    // Last: they say less than the others.
+    part(faults, "sum", |faults| sums::sums(connection, faults))
 }
 
 /// Damage that ends a part is one more finding.

@@ -51,9 +51,10 @@ fn what_check_finds_is_one_document_with_json() {
     database.execute("UPDATE job SET labels_added = 7", []).unwrap();
     drop(database);
     let faulty = found(&copy, 1);
+    // The counter itself, and the sum of its row.
     let faults = faulty["faults"].as_array().unwrap();
-    assert_eq!((&faulty["database"], faults.len()), (&json!("faulty"), 1), "{faulty}");
-    let plain = check(&copy, &[]).exits(1).warns(&["relabeld: 1 fault(s) in "]);
+    assert_eq!((&faulty["database"], faults.len()), (&json!("faulty"), 2), "{faulty}");
+    let plain = check(&copy, &[]).exits(1).warns(&["relabeld: 2 fault(s) in "]);
     plain.tells(&["config: ok\n", faults[0].as_str().unwrap()]);
     check(&copy.with_file_name("none"), &["--json"]).exits(1).without_data().warns(&["no data directory"]);
 }
@@ -247,6 +248,21 @@ fn a_first_start_that_ended_at_any_point_can_be_repeated() {
         }
         assert_eq!(Daemon::on(&dir, &[]).stop(), Some(0), "{name} without tokens");
     }
+}
+
+#[test]
+fn a_start_that_makes_no_database_makes_no_tokens() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("data");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let theirs = rusqlite::Connection::open(dir.join("relabeld.db")).unwrap();
+    theirs.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    drop(theirs);
+    let serve = run(relabeld().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&dir));
+    serve.exits(1).warns(&["another program"]);
+    let names: Vec<String> = snapshot(&dir).into_keys().collect();
+    assert_eq!(names, [".", "lock", "relabeld.db"]);
 }
 
 #[test]

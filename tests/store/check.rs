@@ -200,6 +200,24 @@ fn what_does_not_decode_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_text_that_the_disk_has_changed_is_not_analysed() {
+    let desk = busy();
+    let document = |item: i64| {
+        let mut batch = ItemBatch::default();
+        desk.store.read_items(&[item], 1 << 20, &mut batch).unwrap();
+        batch.items().next().unwrap().unwrap().0.document().map(|document| document.utterances.len())
+    };
+    assert_eq!(document(1), Ok(1));
+    let changed = "UPDATE body SET content = CAST(replace(content, 'alpha', 'alphb') AS BLOB) WHERE item = 1";
+    desk.raw().execute_batch(changed).unwrap();
+    assert!(matches!(document(1), Err(Error::Damaged(_))), "{:?}", document(1));
+    assert_eq!(document(2), Ok(1));
+    let faults = desk.store.check().unwrap();
+    let wanted = "body of item 1: body.content, item.transcripts or item.version is not what body.sum was made of";
+    assert_eq!(faults, [wanted]);
+}
+
+#[test]
 fn a_store_opens_again_as_it_was_left() {
     let desk = busy();
     let before = (desk.store.jobs(None, None, 10).unwrap(), desk.store.changes_after(0, 100).unwrap());

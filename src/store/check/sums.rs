@@ -9,27 +9,19 @@ use crate::store::sums::{BY_TRIGGER, Summed, register};
 pub(super) fn sums(connection: &Connection, faults: &mut Faults) -> Result<()> {
     register(connection)?;
     for summed in &BY_TRIGGER {
-        let sql = format!(
-            "SELECT {} FROM {} WHERE sum <> row_sum({})",
-            summed.key.join(", "),
-            summed.table,
-            summed.columns("")
-        );
-        each(connection, &sql, summed, faults)?;
+        let Summed { table, key, .. } = summed;
+        let sql = format!("SELECT {} FROM {table} WHERE sum <> row_sum({})", key.join(", "), summed.columns(""));
+        each(connection, &sql, table, key, faults)?;
     }
-    let reading = Summed { table: "reading", key: &["item"], columns: &["fresh", "labels", "changes"] };
-    let sql = "SELECT item FROM reading WHERE sum <> row_sum(item, fresh, labels, changes)";
-    each(connection, sql, &reading, faults)?;
-    let text = Summed { table: "body", key: &["item"], columns: &["content", "item.transcripts", "item.version"] };
-    let sql = "SELECT body.item FROM body JOIN item ON item.no = body.item
+    let reading = "SELECT item FROM reading WHERE sum <> row_sum(item, fresh, labels, changes)";
+    each(connection, reading, "reading", &["item"], faults)?;
+    let text = "SELECT body.item FROM body JOIN item ON item.no = body.item
         WHERE sum <> row_sum(body.item, content, transcripts, version)";
-    each(connection, sql, &text, faults)
+    each(connection, text, "body", &["item"], faults)
 }
 
-/// A fault for each row that a query finds.
-fn each(connection: &Connection, sql: &str, summed: &Summed, faults: &mut Faults) -> Result<()> {
-    let Summed { table, key, columns } = summed;
-    let columns = columns.join(", ");
+/// A fault for each row that a query finds, by its key. Which of the columns is another is not known.
+fn each(connection: &Connection, sql: &str, table: &str, key: &[&str], faults: &mut Faults) -> Result<()> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -37,8 +29,8 @@ fn each(connection: &Connection, sql: &str, summed: &Summed, faults: &mut Faults
         for (at, column) in key.iter().enumerate() {
             names.push(format!("{column} {}", row.get::<_, i64>(at)?));
         }
-        faults
-            .push(format!("{table} of {}: {table}.sum is not that of its other columns ({columns})", names.join(", ")));
+        let of = if table == "body" { "body.content, item.transcripts or item.version" } else { "one of its columns" };
+        faults.push(format!("{table} of {}: {of} is not what {table}.sum was made of", names.join(", ")));
     }
     Ok(())
 }
