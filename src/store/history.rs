@@ -61,7 +61,8 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    fn from(row: &Row<'_>) -> Result<Stored> {
+    /// From the columns no, job, revision, at, entries.
+    pub fn from(row: &Row<'_>) -> Result<Stored> {
         let number = |column| row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default);
         let by = Provenance { job: number(1)?, revision: number(2)?, at: row.get(3)? };
         let entries = row.get_ref(4)?.as_blob().map_err(|_| Error::Damaged("change.entries".into()))?;
@@ -118,19 +119,6 @@ pub(super) fn each_change_after(
                 return Ok(());
             }
         }
-    }
-    Ok(())
-}
-
-/// Calls `see` with the number of each row, in order, and the row where it decodes.
-pub(super) fn each_stored_row(
-    connection: &Connection,
-    mut see: impl FnMut(i64, Result<Stored>) -> Result<()>,
-) -> Result<()> {
-    let mut statement = connection.prepare("SELECT no, job, revision, at, entries FROM change ORDER BY no")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        see(row.get(0)?, Stored::from(row))?;
     }
     Ok(())
 }

@@ -109,16 +109,6 @@ fn decode(row: &Row<'_>) -> Result<Job> {
     })
 }
 
-/// Calls `see` with the number of each job there is, and its row where it decodes.
-pub(super) fn each_row(connection: &Connection, mut see: impl FnMut(JobId, Result<Job>) -> Result<()>) -> Result<()> {
-    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM job ORDER BY id"))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        see(row.get(0)?, job_from(row))?;
-    }
-    Ok(())
-}
-
 /// The row alone, without its tallies.
 pub(super) fn job_row(connection: &Connection, id: JobId) -> Result<Job> {
     connection

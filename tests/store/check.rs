@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use relabeld::job::Filter;
 use relabeld::model::Kind::Conversation;
-use relabeld::store::{Durability, Error, ItemBatch, Store};
+use relabeld::store::{Ask, Durability, Error, ItemBatch, Store};
 
 use crate::Desk;
-use crate::common::wish;
+use crate::common::{NOW, wish};
 
 /// A store with everything in it: labels, history, a job that ended and one in mid-flight.
 fn busy() -> Desk {
@@ -215,6 +215,46 @@ fn a_text_that_the_disk_has_changed_is_not_analysed() {
     let faults = desk.store.check().unwrap();
     let wanted = "body of item 1: body.content, item.transcripts or item.version is not what body.sum was made of";
     assert_eq!(faults, [wanted]);
+}
+
+#[test]
+fn a_damaged_list_or_result_keeps_no_other_job_waiting() {
+    let desk = busy();
+    let (broken, other) = (desk.planned(), desk.planned());
+    desk.raw().execute("UPDATE chunk SET keys = x'ff' WHERE job = ?", [broken]).unwrap();
+    let asks = [broken, other].map(|job| Ask { job, items: 5, lease: desk.next_lease() });
+    let leases = desk.store.lease(asks.to_vec(), desk.epoch(), NOW).unwrap();
+    assert_eq!(leases.iter().map(|leased| leased.lease.job).collect::<Vec<_>>(), [other]);
+    desk.finish(&leases[0]);
+    // Its counters are as they were: nothing of it was leased.
+    let faults = desk.store.check().unwrap();
+    assert!(
+        faults.iter().all(|fault| fault.contains(&format!("job {broken}")) || fault.starts_with("chunk of")),
+        "{faults:?}"
+    );
+
+    // The list of the oldest is whole, and what came of it does not decode.
+    desk.raw().execute_batch("UPDATE result SET entries = x'ff' WHERE job = 1").unwrap();
+    while desk.store.prune(NOW + 1, NOW).unwrap() {}
+    for job in [1, other] {
+        assert!(desk.job(job).pruned_at.is_some(), "job {job} was not pruned");
+        assert!(matches!(desk.store.task_rows(job, 0), Err(Error::HistoryPruned(_))));
+    }
+}
+
+#[test]
+fn an_item_suspected_of_a_death_does_not_wait_for_a_damaged_job() {
+    let mut desk = Desk::with_items(2);
+    let (broken, other) = (desk.planned(), desk.planned());
+    desk.lease(broken, 1);
+    desk.lease(other, 1);
+    desk.die(&[(broken, 0), (other, 0)]);
+    desk.raw().execute("UPDATE job SET filter = '{' WHERE id = ?", [broken]).unwrap();
+    desk.reopen();
+    let suspect = desk.suspect().expect("the one of the other job");
+    assert_eq!((suspect.lease.job, suspect.items[0].pos), (other, 0));
+    desk.finish(&suspect);
+    assert!(desk.suspect().is_none());
 }
 
 #[test]

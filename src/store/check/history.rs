@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{Faults, Known};
 use crate::label::{Edit, Label, Place, Provenance};
 use crate::store::codec::{unpack_change_nos, unpack_edits};
-use crate::store::history::{Stored, each_stored_row};
+use crate::store::history::Stored;
 use crate::store::{Error, Result};
 
 /// Decoded rows of `change` that are kept: neighbours among items share the rows of each job that read them.
@@ -106,10 +106,13 @@ impl<'a> Rows<'a> {
 pub(super) fn history(connection: &Connection, known: &Known, faults: &mut Faults) -> Result<()> {
     let mut listed = connection.prepare("SELECT changes FROM reading WHERE item = ?")?;
     let mut before = 0;
-    each_stored_row(connection, |no, row| {
-        let Ok(row) = row else {
+    let mut statement = connection.prepare("SELECT no, job, revision, at, entries FROM change ORDER BY no")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let no: i64 = row.get(0)?;
+        let Ok(row) = Stored::from(row) else {
             faults.push(format!("change {no}: change.entries does not decode"));
-            return Ok(());
+            continue;
         };
         let numbers: Vec<i64> = row.changes.iter().map(|change| change.no).collect();
         if !numbers.is_sorted_by(|one, next| one < next) || !numbers.iter().all(|n| (before + 1..=no).contains(n)) {
@@ -136,8 +139,7 @@ pub(super) fn history(connection: &Connection, known: &Known, faults: &mut Fault
                     .push(format!("change {}: reading.changes of item {} does not know of it", change.no, change.item));
             }
         }
-        Ok(())
-    })?;
+    }
     dry_changes(connection, known, faults)?;
     daemon(connection, faults)
 }

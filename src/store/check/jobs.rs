@@ -10,7 +10,7 @@ use super::{Faults, Known};
 use crate::job::{Job, JobId, Outcome, Reason, TaskState};
 use crate::store::codec::{Entry, Key, unpack_entries, unpack_keys};
 use crate::store::frozen::CHUNK_ITEMS;
-use crate::store::jobs::each_row;
+use crate::store::jobs::job_row;
 use crate::store::{Error, Result};
 use crate::wire::span_at;
 
@@ -95,14 +95,16 @@ impl Jobs<'_> {
     }
 
     fn rows(&mut self, connection: &Connection) -> Result<()> {
-        each_row(connection, |id, job| {
-            match job {
+        let mut statement = connection.prepare("SELECT id FROM job WHERE deleted = 0 ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: JobId = row.get(0)?;
+            match job_row(connection, id) {
                 Ok(job) => drop(self.rows.insert(id, job)),
                 Err(Error::DamagedJob { what, .. }) => self.fault(id, what),
                 Err(error) => return Err(error),
             }
-            Ok(())
-        })?;
+        }
         for job in self.rows.values() {
             if let Some(Err(why)) = job.span.as_ref().map(|span| span_at(span, 0)) {
                 self.faults.push(format!("job {}: job.span does not decode ({why})", job.id));
