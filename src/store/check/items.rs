@@ -93,6 +93,18 @@ impl Items<'_> {
         if (1..ids.len()).any(|at| ids[..at].contains(&ids[at])) {
             self.fault(no, "item.transcripts has an id twice");
         }
+        let blob = |column: usize, name| row.get::<_, Option<Vec<u8>>>(column).map_err(broken(name));
+        let fresh = unpack_fresh(&blob(9, "reading.fresh")?.unwrap_or_default())
+            .map_err(|_| "reading.fresh does not decode")?;
+        let labels = unpack_labels(&labels.unwrap_or_default()).map_err(|_| "reading.labels does not decode")?;
+        let changes = unpack_change_nos(&blob(11, "reading.changes")?.unwrap_or_default())
+            .map_err(|_| "reading.changes does not decode")?;
+        // Counted also where the text is damaged: the counters are not.
+        self.freshness(no, &shape, &fresh);
+        self.count(at, &labels);
+        if !labels.is_sorted_by(|one, other| one.place < other.place) {
+            self.fault(no, "reading.labels is out of order, or has a label twice");
+        }
         let content = content.ok_or("body.content is not there")?;
         if content.len() as i64 != row.get::<_, i64>(5).map_err(broken("item.size"))? {
             self.fault(no, "item.size is not the length of body.content");
@@ -100,17 +112,6 @@ impl Items<'_> {
         let content =
             body::unpack(kind, &content, &ids).map_err(|_| "body.content does not decode with item.transcripts")?;
         self.shape(no, kind, &shape, &content);
-
-        let blob = |column: usize, name| row.get::<_, Option<Vec<u8>>>(column).map_err(broken(name));
-        let fresh = unpack_fresh(&blob(9, "reading.fresh")?.unwrap_or_default())
-            .map_err(|_| "reading.fresh does not decode")?;
-        let labels = unpack_labels(&labels.unwrap_or_default()).map_err(|_| "reading.labels does not decode")?;
-        let changes = unpack_change_nos(&blob(11, "reading.changes")?.unwrap_or_default())
-            .map_err(|_| "reading.changes does not decode")?;
-        self.freshness(no, &shape, &fresh);
-        if !labels.is_sorted_by(|one, other| one.place < other.place) {
-            self.fault(no, "reading.labels is out of order, or has a label twice");
-        }
         let marks = match has_marks {
             true => marks_of(self.connection, no).map_err(|error| format!("mark cannot be read: {error}"))?,
             false => Vec::new(),
@@ -119,7 +120,6 @@ impl Items<'_> {
         for why in self.history.faults_of(self.known, no, &labels, &changes) {
             self.fault(no, why);
         }
-        self.count(at, &labels);
         Ok(())
     }
 
