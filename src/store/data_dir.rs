@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use super::restore::Header;
-use super::wal;
+use super::log_file;
 use super::{Error, FILE, Result};
 
 /// What a directory holds of a database.
@@ -44,7 +44,7 @@ pub fn contents(dir: &Path, markers: &[&str]) -> Result<Contents> {
     if bytes < Header::LENGTH as u64 && Header::begins_as(&first) {
         return Ok(lost(dir, &format!("is cut off after {bytes} bytes"), &left));
     }
-    let log = wal::read(&path).map_err(failed)?;
+    let log = log_file::read(&path).map_err(failed)?;
     // What the log holds takes the place of pages that the file does not have yet.
     if log.usable > 0 {
         return Ok(Contents::Database(log.fault));

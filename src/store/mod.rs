@@ -39,7 +39,7 @@ mod tasks;
 mod touched;
 mod undo;
 mod upgrade;
-mod wal;
+mod log_file;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{Faults, all};
 use crate::store::schema::{self, Recognised, VERSION};
-use crate::store::{Error, FILE, Result, wal};
+use crate::store::{Error, FILE, Result, log_file};
 
 /// All that may stand for something else in the path of a `file:` URI.
 const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
@@ -17,7 +17,7 @@ const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.
 pub fn check_directory(dir: &Path) -> Result<Faults> {
     let path = dir.join(FILE);
     let mut faults = Faults::new();
-    let log = wal::read(&path).map_err(|error| Error::Unusable(format!("cannot read {FILE}-wal: {error}")))?;
+    let log = log_file::read(&path).map_err(|error| Error::Unusable(format!("cannot read {FILE}-wal: {error}")))?;
     faults.extend(log.fault);
     let connection = open(&path, log.usable > 0)
         .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
