@@ -10,6 +10,9 @@
 --
 -- Packed columns (BLOB) hold LEB128 varints, signed ones zigzagged. src/store/codec.rs is their only reader and writer;
 -- `relabeld check` decodes them all.
+--
+-- `sum` is the CRC-32 of the other columns of its row (src/store/sums.rs), NULL where the row was last written before
+-- schema 4. Tables without it hold what `relabeld check` can count again or derive from other tables.
 
 CREATE TABLE daemon (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
@@ -18,24 +21,28 @@ CREATE TABLE daemon (
   -- The last number that `change` had given out, and the highest that was pruned, when something was pruned last: a
   -- number is never given twice, and who follows the feed from before a gap is told.
   last_change   INTEGER NOT NULL DEFAULT 0,
-  pruned_change INTEGER NOT NULL DEFAULT 0
+  pruned_change INTEGER NOT NULL DEFAULT 0,
+  sum INTEGER
 ) STRICT;
 
 -- Interned words -----------------------------------------------------------------------------------------------------
 
 CREATE TABLE program (
   no INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE
+  id TEXT NOT NULL UNIQUE,
+  sum INTEGER
 ) STRICT;
 
 CREATE TABLE topic (
   no INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE
+  id TEXT NOT NULL UNIQUE,
+  sum INTEGER
 ) STRICT;
 
 CREATE TABLE phrase (
   no   INTEGER PRIMARY KEY,
-  text TEXT NOT NULL UNIQUE
+  text TEXT NOT NULL UNIQUE,
+  sum INTEGER
 ) STRICT;
 
 -- What many items have in common. A filter is decided once a shape, not once an item.
@@ -50,6 +57,7 @@ CREATE TABLE shape (
   languages TEXT NOT NULL,
   -- Items of this shape that there are now.
   items     INTEGER NOT NULL DEFAULT 0 CHECK (items >= 0),
+  sum INTEGER,
   UNIQUE (kind, media, programs, languages)
 ) STRICT;
 
@@ -106,7 +114,9 @@ CREATE INDEX item_by_time ON item (at, no, shape, size) WHERE at IS NOT NULL;
 -- The text, apart from `item` so that planning and counting never page it in.
 CREATE TABLE body (
   item    INTEGER PRIMARY KEY REFERENCES item (no),
-  content BLOB NOT NULL
+  content BLOB NOT NULL,
+  -- Also of transcripts and version in `item`: an import writes both rows together.
+  sum INTEGER
 ) STRICT;
 
 -- What was made of an item: a row since it was first read or marked.
@@ -117,7 +127,8 @@ CREATE TABLE reading (
   -- The labels that stand, by place, at most one a (block, topic).
   labels BLOB NOT NULL,
   -- Numbers of the changes on it, some of which may be pruned by now: erasing the item takes them out of `change`.
-  changes BLOB NOT NULL
+  changes BLOB NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 -- A person's word on a (block, topic). Jobs read marks and never write them.
@@ -127,6 +138,7 @@ CREATE TABLE mark (
   block      INTEGER NOT NULL,
   topic      INTEGER NOT NULL REFERENCES topic (no),
   mark       TEXT    NOT NULL CHECK (mark IN ('is', 'is_not')),
+  sum INTEGER,
   PRIMARY KEY (item, transcript, block, topic)
 ) STRICT, WITHOUT ROWID;
 
@@ -141,7 +153,8 @@ CREATE TABLE change (
   revision INTEGER,
   at       INTEGER NOT NULL,
   -- Per item: number, item, edits. Those of an erased item are not there any more.
-  entries  BLOB NOT NULL
+  entries  BLOB NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 -- What a dry run would have changed, a row an item: never part of the feed.
@@ -151,7 +164,8 @@ CREATE TABLE dry_change (
   item  INTEGER NOT NULL REFERENCES item (no),
   job   INTEGER NOT NULL,
   at    INTEGER NOT NULL,
-  edits BLOB NOT NULL
+  edits BLOB NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 CREATE INDEX dry_change_by_item ON dry_change (item);
@@ -173,7 +187,8 @@ CREATE TABLE revision (
   -- Name and version of the labeller that the revision was made for.
   labeller   TEXT NOT NULL,
   -- As JSON, in the form in which it is applied.
-  catalogue  TEXT NOT NULL
+  catalogue  TEXT NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 -- Per revision and program: do two revisions read alike?
@@ -275,6 +290,7 @@ CREATE TABLE job (
   pruned_at      INTEGER,
   -- 1: as good as gone; its rows go in small steps.
   deleted        INTEGER NOT NULL DEFAULT 0 CHECK (deleted IN (0, 1)),
+  sum INTEGER,
   CHECK ((state = 'paused') = (paused_from IS NOT NULL)),
   CHECK ((kind = 'revert') <= (reverts IS NOT NULL)),
   CHECK (revision IS NOT NULL OR reverts IS NOT NULL OR published_at IS NULL),
@@ -309,6 +325,7 @@ CREATE TABLE job_topic (
   added   INTEGER NOT NULL,
   removed INTEGER NOT NULL,
   updated INTEGER NOT NULL,
+  sum INTEGER,
   PRIMARY KEY (job, topic)
 ) STRICT, WITHOUT ROWID;
 
@@ -332,6 +349,7 @@ CREATE TABLE chunk (
   -- Per item its number (as a difference to the one before) and the version asked for (0: any, else version + 1); in a
   -- job that takes another back, its position there in place of the version.
   keys   BLOB    NOT NULL,
+  sum INTEGER,
   PRIMARY KEY (job, no),
   CHECK (done + leased <= n),
   CHECK ((state = 'leased') = (lease IS NOT NULL AND epoch IS NOT NULL AND leased > 0)),
@@ -349,6 +367,7 @@ CREATE TABLE result (
   at      INTEGER NOT NULL,
   -- Per item: outcome, edition and version read, change number, freshness before and after; or a note that it has a `task` row.
   entries BLOB    NOT NULL,
+  sum INTEGER,
   PRIMARY KEY (job, pos)
 ) STRICT, WITHOUT ROWID;
 
@@ -376,6 +395,7 @@ CREATE TABLE task (
   finished_at INTEGER,
   -- Once its item was read: as an entry of result.
   entry       BLOB,
+  sum INTEGER,
   PRIMARY KEY (job, pos),
   CHECK ((state = 'running') = (lease IS NOT NULL AND epoch IS NOT NULL))
 ) STRICT, WITHOUT ROWID;

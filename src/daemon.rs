@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 pub use self::restore::{Telling, restore};
 use crate::config::{self, Config, Partial};
 use crate::engine::{Compile, Engine, Settings};
-use crate::http::access::{Access, listening_refused};
+use crate::http::access::{self, Access, listening_refused};
 use crate::http::calls::Calls;
 use crate::http::{Context, Endpoint, Listener};
 use crate::labeller::{Labeller, panic_is_caught, phrases};
@@ -27,13 +27,16 @@ use crate::model::Catalogue;
 use crate::os::reserve::Reserve;
 use crate::os::systemd::{self, Passed};
 use crate::os::{self, Lock};
-use crate::store::{self, Durability, FILE, Store};
+use crate::store::{self, Contents, Durability, Store, check_directory, contents};
 use crate::when;
 
 use self::watchdog::Watchdog;
 
 /// Requests under way at a stop may take this long.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Files that a daemon makes after its database is complete: where one is there, the data directory was used before.
+const MARKERS: [&str; 6] = ["token", "token.read", "token.metrics", "sessions", "begun", "address"];
 
 /// `relabeld serve`: runs until SIGTERM or SIGINT, or until the store cannot be relied on.
 pub fn serve(flags: Partial, file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -89,13 +92,21 @@ impl Daemon {
         release_reserve_if_full(&config.data_dir);
         // Before the database is touched: a port in use must not cost a recovery.
         let (listeners, address) = open_doors(&config, passed)?;
-        let access =
-            Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
+        // Before SQLite makes a file there.
+        access::refuse_open_directory(&config.data_dir)?;
+        match contents(&config.data_dir, &MARKERS)? {
+            Contents::Lost(why) => bail!(why),
+            Contents::Database(Some(damage)) => error!("{damage}; the daemon goes on without them"),
+            Contents::Database(None) | Contents::Nothing => {}
+        }
         let durability = match config.durability {
             config::Durability::Full => Durability::Full,
             config::Durability::Normal => Durability::Normal,
         };
         let store = Arc::new(Store::open(&config.data_dir, durability)?);
+        // After the database: tokens without one mean that it was lost, so a first start must not leave them alone.
+        let access =
+            Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
         renew_revision(&store)?;
         let compile = by_phrases();
         let (failing, failed) = bounded(1);
@@ -325,7 +336,8 @@ fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// `relabeld check`: config and database, with the daemon stopped. With `json` what it finds is one document.
+/// `relabeld check`: config and database, with the daemon stopped. With `json` what it finds is one document. Nothing in
+/// the data directory is written.
 pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let config = config::load(flags, std::env::vars_os(), file.as_deref()).map_err(|error| anyhow!(error))?;
     if let Some(refused) = listening_refused(config.listen, &config.hosts, config.public_url.as_deref()) {
@@ -338,7 +350,7 @@ pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Resul
     if !json {
         writeln!(out, "config: ok")?;
     }
-    let faults = recount(&config.data_dir)?;
+    let faults = faults_in(&config.data_dir)?;
     if json {
         // No database is null: a daemon that was never started has none.
         let database = faults.as_ref().map(|faults| if faults.is_empty() { "ok" } else { "faulty" });
@@ -357,16 +369,14 @@ pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Resul
     }
 }
 
-/// What is wrong with the database; None where there is none.
-fn recount(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
-    if !data_dir.join(FILE).exists() {
-        return Ok(None);
-    }
-    let _lock = os::lock(data_dir).context("the database is checked while no daemon runs")?;
-    let store = Store::open(data_dir, Durability::Full)?;
-    let faults = store.check()?;
-    store.close();
-    Ok(Some(faults))
+/// What is wrong with the database; None where there is none and never was.
+fn faults_in(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
+    let _lock = os::lock_if_there(data_dir).context("the database is checked while no daemon runs")?;
+    Ok(match contents(data_dir, &MARKERS)? {
+        Contents::Nothing => None,
+        Contents::Lost(why) => Some(vec![why]),
+        Contents::Database(_) => Some(check_directory(data_dir)?),
+    })
 }
 
 /// A panic in a thread of ours ends the process, so that a new start recovers; a labeller's is its item's error, and one

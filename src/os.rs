@@ -69,6 +69,21 @@ pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
     Ok(Lock { _file: file })
 }
 
+/// Keeps daemons from the data directory, and writes nothing: None where no daemon ever used it.
+pub fn lock_if_there(data_dir: &Path) -> Result<Option<Lock>, LockError> {
+    let path = data_dir.join("lock");
+    let failed = |source| LockError::File { path: path.clone(), source };
+    let mut file = match OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(TryLockError::WouldBlock) => Err(LockError::Held { dir: data_dir.to_path_buf(), pid: read_pid(&mut file) }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// Whether a daemon uses the data directory now. Whoever starts at this very moment may be told that another does.
 pub fn is_locked(data_dir: &Path) -> bool {
     let lock = File::open(data_dir.join("lock"));
@@ -341,6 +356,22 @@ pub(crate) mod tests {
         fs::write(dir.join("lock"), "123456789012\n").unwrap();
         let _again = lock(&dir).expect("free again, whatever a dead daemon left in the file");
         assert_eq!(fs::read_to_string(dir.join("lock")).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_lock_without_a_file_makes_none_and_one_with_a_file_leaves_it_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        assert!(lock_if_there(&dir).unwrap().is_none());
+        assert!(!dir.exists());
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("lock"), "7\n").unwrap();
+        let held = lock_if_there(&dir).unwrap().expect("a lock");
+        assert_eq!(fs::read_to_string(dir.join("lock")).unwrap(), "7\n");
+        assert!(matches!(lock(&dir), Err(LockError::Held { .. })), "a daemon would start beside the check");
+        assert!(matches!(lock_if_there(&dir), Err(LockError::Held { .. })));
+        drop(held);
+        lock(&dir).unwrap();
     }
 
     #[test]

@@ -12,15 +12,17 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
 use source::{files, product, read};
 
 const GOLDEN: &str = "tests/plans.golden";
 
-/// `check` reads everything by its nature.
-const EXEMPT: [&str; 3] = ["src/store/check.rs", "src/store/check/jobs.rs", "src/store/check/keys.rs"];
+/// `check` reads everything by its nature: its file and its folder.
+const EXEMPT: [&str; 2] = ["src/store/check.rs", "src/store/check"];
 
-/// Its tables are of another time, and it goes through all of them once.
-const UPGRADE: &str = "src/store/upgrade.rs";
+/// An upgrade reads tables of another time, and goes through all of them once. The statements of sums are put together
+/// from a list of tables: each finds one row by its whole key, or belongs to `check`.
+const PUT_TOGETHER: [&str; 3] = ["src/store/upgrade.rs", "src/store/sums.rs", "src/store/check/sums.rs"];
 
 /// Tables that stay small whatever the number of items, jobs and tasks: they grow with the catalogue alone.
 const SMALL: [&str; 10] =
@@ -112,6 +114,8 @@ fn fresh() -> (tempfile::TempDir, Connection) {
     relabeld::store::Store::open(dir.path(), relabeld::store::Durability::Normal).unwrap().close();
     let connection = Connection::open(dir.path().join("relabeld.db")).unwrap();
     rusqlite::vtab::array::load_module(&connection).unwrap();
+    // What it answers does not matter to a plan.
+    connection.create_scalar_function("row_sum", -1, FunctionFlags::SQLITE_DETERMINISTIC, |_| Ok(0)).unwrap();
     (dir, connection)
 }
 
@@ -120,7 +124,9 @@ fn every_statement_runs_as_it_is_known_to() {
     let (_dir, connection) = fresh();
     let mut faults = Vec::new();
     let mut golden = String::new();
-    for path in files("src/store", "rs").into_iter().filter(|path| path != Path::new(UPGRADE)) {
+    for path in
+        files("src/store", "rs").into_iter().filter(|path| PUT_TOGETHER.iter().all(|file| path != Path::new(file)))
+    {
         let (statements, pieces) = statements(&path, &read(&path));
         faults.extend(pieces);
         if !statements.is_empty() {
@@ -140,7 +146,7 @@ fn every_statement_runs_as_it_is_known_to() {
                 let depth = depths.get(&parent).map_or(1, |depth| depth + 1);
                 depths.insert(id, depth);
                 writeln!(golden, "{}{step}", "    ".repeat(depth)).unwrap();
-                let exempt = EXEMPT.iter().any(|file| Path::new(file) == path);
+                let exempt = EXEMPT.iter().any(|file| path.starts_with(file));
                 if let Some(why) = offence(&step).filter(|_| !exempt) {
                     faults.push(format!("{}:{line}: {why}: {step}\n    {sql}", path.display()));
                 }

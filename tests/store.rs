@@ -13,6 +13,8 @@ mod catalogue;
 #[path = "store/check.rs"]
 mod check;
 mod common;
+#[path = "store/corruption.rs"]
+mod corruption;
 #[path = "store/counts.rs"]
 mod counts;
 #[path = "store/deletion.rs"]

@@ -86,7 +86,7 @@ Examples:
     Demo(Demo),
     /// Check the settings and, while no daemon runs, the database: a full recount
     #[command(
-        after_help = "A database that an older relabeld left is brought up to date first, as by a start of the daemon.\n\nWith --json: {\"config\", \"database\", \"faults\"}.\n\nExample:\n  relabeld check --data-dir /var/lib/relabeld"
+        after_help = "Nothing is written: the data directory stays as it is. A database of an older relabeld is refused: the next start of the daemon brings it up to date.\n\nWith --json: {\"config\": \"ok\", \"database\", \"faults\"}. The database is \"ok\", \"faulty\", or null where the directory was never used. A database that is missing although the directory was used before is \"faulty\". Exit code 1 with any fault.\n\nExample:\n  relabeld check --data-dir /var/lib/relabeld"
     )]
     Check(Settings),
 

@@ -89,6 +89,9 @@ pub fn list(session: &Session, query: Query) -> Result<(), Error> {
         }
         table.show(paint)
     })?;
+    for job in rows(&answer.value, "/damaged") {
+        session.out.note(&text(job, "/detail"));
+    }
     match text(&answer.value, "/next_cursor") {
         cursor if cursor.is_empty() => {}
         cursor => session.out.hint(&format!("there are more: relabeld jobs --cursor {cursor}")),

@@ -199,7 +199,10 @@ impl Leaser<'_> {
         sleep = sleep.min(until(next, now));
         let mut asks = Vec::with_capacity(jobs.len());
         for job in &jobs {
-            self.take_up(job, at)?;
+            if let Err(error) = self.take_up(job, at) {
+                self.shared.store.pass_over(error)?;
+                continue;
+            }
             // A live job has one item.
             asks.push(Ask { job: job.id, items: 1, lease: self.lease_number() });
         }
@@ -223,7 +226,10 @@ impl Leaser<'_> {
         // They come by id.
         self.jobs.retain(|id, _| jobs.binary_search_by_key(id, |job| job.id).is_ok());
         for job in &jobs {
-            self.take_up(job, at)?;
+            if let Err(error) = self.take_up(job, at) {
+                self.shared.store.pass_over(error)?;
+                continue;
+            }
             sleep = sleep.min(until(job.due, now));
             if let Some(running) = self.jobs.get_mut(&job.id).filter(|_| job.waits(now)) {
                 running.pass = running.pass.max(self.furthest);
@@ -259,12 +265,18 @@ impl Leaser<'_> {
         Ok((asks, sleep))
     }
 
-    /// Makes a job ready to be leased from: its rules, its place among the others, its allowance.
+    /// Makes a job ready to be leased from: its rules, its place among the others, its allowance. A job whose rules cannot
+    /// be read is [`Error::DamagedJob`].
     fn take_up(&mut self, job: &Runnable, at: Instant) -> Result<()> {
         if !self.jobs.contains_key(&job.id) {
             let way = match (job.reverts, job.revision) {
                 (Some(reverts), _) => Way::TakeBack(reverts),
-                (None, revision) => Way::Label(self.rules(revision.unwrap_or_default())?),
+                (None, revision) => {
+                    Way::Label(self.rules(revision.unwrap_or_default()).map_err(|error| match error {
+                        Error::Damaged(what) | Error::NotFound(what) => Error::DamagedJob { id: job.id, what },
+                        other => other,
+                    })?)
+                }
             };
             let rules = Arc::new(JobRules::new(job, way));
             let priority = job.priority as f64;

@@ -41,6 +41,11 @@ fn plan_next(shared: &Shared) -> Result<bool> {
                 shared.store.fail_planning(planning.job(), error.to_string(), shared.now())?;
                 return Ok(true);
             }
+            // Its row became unreadable since it was taken up: from here on it is passed over.
+            Err(error @ Error::DamagedJob { .. }) => {
+                error!("job {}: planning failed: {error}", planning.job());
+                return Ok(true);
+            }
             other => other?,
         };
         match planned {

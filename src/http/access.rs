@@ -168,6 +168,16 @@ impl AccessError {
     }
 }
 
+/// An error where other users may enter the data directory.
+pub fn refuse_open_directory(data_dir: &Path) -> Result<(), AccessError> {
+    let failed = |source| AccessError::File { path: data_dir.to_path_buf(), source };
+    let mode = fs::metadata(data_dir).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        return Err(AccessError::OpenDirectory { path: data_dir.to_path_buf(), mode });
+    }
+    Ok(())
+}
+
 pub struct Access {
     data_dir: PathBuf,
     names: Names,
@@ -200,11 +210,7 @@ impl Access {
         public_url: Option<&str>,
     ) -> Result<Access, AccessError> {
         let names = Names::new(port, &hosts, public_url)?;
-        let failed = |source| AccessError::File { path: data_dir.to_path_buf(), source };
-        let mode = fs::metadata(data_dir).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o007 != 0 {
-            return Err(AccessError::OpenDirectory { path: data_dir.to_path_buf(), mode });
-        }
+        refuse_open_directory(data_dir)?;
         let [all, read, metrics] = TOKENS.map(|(name, _)| load_or_make(&data_dir.join(name)));
         let tokens = [all?, read?, metrics?];
         let mut sessions = Shelf::new(256, 12 * HOUR, SESSION_LIFE);

@@ -61,7 +61,7 @@ impl Hasher for Fnv {
 }
 
 /// What decides how a program's items read: its topics but for their names and order, and the labeller.
-fn hash_rules(topics: &[&Topic], labeller: &str) -> i64 {
+pub(super) fn hash_rules(topics: &[&Topic], labeller: &str) -> i64 {
     let mut by_id: Vec<&&Topic> = topics.iter().collect();
     by_id.sort_by_key(|topic| &topic.id);
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
@@ -81,7 +81,7 @@ fn hash_rules(topics: &[&Topic], labeller: &str) -> i64 {
     hash.finish() as i64
 }
 
-fn topics_by_program(catalogue: &Catalogue) -> BTreeMap<&str, Vec<&Topic>> {
+pub(super) fn topics_by_program(catalogue: &Catalogue) -> BTreeMap<&str, Vec<&Topic>> {
     let mut programs: BTreeMap<&str, Vec<&Topic>> = BTreeMap::new();
     for topic in &catalogue.topics {
         for program in &topic.programs {
@@ -99,7 +99,7 @@ pub(super) fn revision_by_no(connection: &Connection, revision: Revision) -> Res
     let (applied_at, labeller, json) = row.ok_or_else(|| Error::NotFound(format!("catalogue revision {revision}")))?;
     // It was valid when it was applied, and stays so under labellers that see words elsewhere.
     let catalogue = catalogue::parse(json.as_bytes(), |_| true)
-        .map_err(|_| Error::Damaged(format!("revision {revision} does not parse")))?;
+        .map_err(|_| Error::Damaged(format!("revision.catalogue of revision {revision} does not parse")))?;
     Ok(StoredRevision { revision, applied_at, labeller, catalogue })
 }
 

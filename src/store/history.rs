@@ -53,14 +53,16 @@ impl Changes {
 }
 
 /// A row of `change`.
-struct Stored {
-    no: i64,
-    by: Provenance,
-    changes: Vec<Change>,
+pub(super) struct Stored {
+    /// The number of its last entry, before any item was erased.
+    pub no: i64,
+    pub by: Provenance,
+    pub changes: Vec<Change>,
 }
 
 impl Stored {
-    fn from(row: &Row<'_>) -> Result<Stored> {
+    /// From the columns no, job, revision, at, entries.
+    pub fn from(row: &Row<'_>) -> Result<Stored> {
         let number = |column| row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default);
         let by = Provenance { job: number(1)?, revision: number(2)?, at: row.get(3)? };
         let entries = row.get_ref(4)?.as_blob().map_err(|_| Error::Damaged("change.entries".into()))?;
@@ -68,7 +70,7 @@ impl Stored {
     }
 
     /// The row that has, or had, the change of that number.
-    fn holding(connection: &Connection, no: i64) -> Result<Option<Stored>> {
+    pub fn holding(connection: &Connection, no: i64) -> Result<Option<Stored>> {
         connection
             .prepare_cached("SELECT no, job, revision, at, entries FROM change WHERE no >= ? ORDER BY no LIMIT 1")?
             .query_and_then([no], Stored::from)?
@@ -76,7 +78,7 @@ impl Stored {
             .transpose()
     }
 
-    fn change(&self, no: i64) -> Option<&Change> {
+    pub fn change(&self, no: i64) -> Option<&Change> {
         self.changes.binary_search_by_key(&no, |change| change.no).ok().and_then(|at| self.changes.get(at))
     }
 }

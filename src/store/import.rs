@@ -161,7 +161,8 @@ impl Importing<'_> {
                 row.no
             }
         };
-        tx.prepare_cached("INSERT INTO body (item, content) VALUES (?, ?)")?.execute(params![no, content])?;
+        tx.prepare_cached("INSERT INTO body (item, content, sum) VALUES (?1, ?2, row_sum(?1, ?2, ?3, ?4))")?
+            .execute(params![no, content, transcripts, item.version])?;
         if let Some(marks) = &item.marks {
             let marks = self.marks(marks, &list_from(transcripts)?)?;
             self.settle(no, (item.at, Reading::default()), (item.at, Reading::default()), &[], &marks)?;
@@ -225,12 +226,14 @@ impl Importing<'_> {
         self.settle(row.no, (old_at, reading), (item.at, after), &marks_before, &marks)?;
         if !same {
             let size = content.len() as i64;
-            tx.prepare_cached("UPDATE body SET content = ? WHERE item = ?")?.execute(params![content, row.no])?;
+            let transcripts = list_into(&ids);
+            tx.prepare_cached("UPDATE body SET content = ?2, sum = row_sum(?1, ?2, ?3, ?4) WHERE item = ?1")?
+                .execute(params![row.no, content, transcripts, item.version])?;
             tx.prepare_cached(
                 "UPDATE item SET edition = edition + 1, text_since = CASE WHEN ? THEN text_since ELSE edition + 1 END,
                    at = ?, shape = ?, version = ?, size = ?, transcripts = ? WHERE no = ?",
             )?
-            .execute(params![same_text, item.at, shape, item.version, size, list_into(&ids), row.no])?;
+            .execute(params![same_text, item.at, shape, item.version, size, transcripts, row.no])?;
         }
         self.outcome.counts.updated += 1;
         Ok(())

@@ -13,7 +13,7 @@ use super::names::{kind_from, list_from};
 use super::rows::{Counters, ItemRow, marks_of, reading_of, readings_by_program};
 use super::touched::Seen;
 use super::writer::Tx;
-use super::{Error, Result, Store, body};
+use super::{Error, Result, Store, body, sums};
 use crate::job::Filter;
 use crate::label::{Label, Provenance};
 use crate::model::{Document, Item, Kind, Millis};
@@ -29,6 +29,8 @@ pub struct ReadItem<'a> {
     /// Ids of its transcripts, where that was asked for.
     transcripts: Vec<String>,
     content: &'a [u8],
+    /// The text is what was imported.
+    fits: bool,
 }
 
 impl ReadItem<'_> {
@@ -38,6 +40,10 @@ impl ReadItem<'_> {
     }
 
     pub fn document(&self) -> Result<Document<'_>> {
+        // No labels are made of a text that the disk has changed.
+        if !self.fits {
+            return Err(Error::Damaged("body.content is not what was imported".into()));
+        }
         Ok(body::document(self.kind, self.id, self.content)?)
     }
 }
@@ -57,6 +63,7 @@ struct Placed {
     shape: i64,
     id: Range<usize>,
     content: Range<usize>,
+    fits: bool,
     stood: Stood,
 }
 
@@ -83,6 +90,7 @@ impl ItemBatch {
             version: placed.stood.version,
             transcripts: Vec::new(),
             content: self.bytes.get(placed.content.clone())?,
+            fits: placed.fits,
         })
     }
 
@@ -94,7 +102,7 @@ impl ItemBatch {
     }
 
     fn push(&mut self, row: &Row<'_>, seen: Seen) -> Result<()> {
-        let ReadItem { kind, id, shape, content, .. } = read_item_from(row)?;
+        let ReadItem { kind, id, shape, content, fits, .. } = read_item_from(row)?;
         let from = self.bytes.len();
         self.bytes.extend_from_slice(id.as_bytes());
         let between = self.bytes.len();
@@ -104,13 +112,14 @@ impl ItemBatch {
             shape,
             id: from..between,
             content: between..self.bytes.len(),
-            stood: Stood::from(row, 4, seen)?,
+            fits,
+            stood: Stood::from(row, 8, seen)?,
         }));
         Ok(())
     }
 }
 
-/// From the columns kind, id, content, shape, version, at.
+/// From the columns kind, id, content, shape, number, transcripts, version, body.sum, version, at.
 fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
     Ok(ReadItem {
@@ -118,9 +127,10 @@ fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
         id: row.get_ref(1)?.as_str().map_err(damaged)?,
         content: row.get_ref(2)?.as_blob().map_err(damaged)?,
         shape: row.get(3)?,
-        version: row.get(4)?,
-        at: row.get(5)?,
+        version: row.get(6)?,
+        at: row.get(9)?,
         transcripts: Vec::new(),
+        fits: sums::fits(row, 7, &[4, 2, 5, 6])?,
     })
 }
 
@@ -190,13 +200,14 @@ impl Store {
         self.read(|connection| {
             // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, content, shape, version, at, edition, marked, fresh, labels, changes, value
+                "SELECT kind, id, content, shape, value, transcripts, version, body.sum,
+                   version, at, edition, marked, fresh, labels, changes
                  FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
                  LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL",
             )?;
             let mut rows = statement.query([Rc::new(array)])?;
             while let Some(row) = rows.next()? {
-                let number: i64 = row.get(11)?;
+                let number: i64 = row.get(4)?;
                 // Those before it that did not come are gone.
                 while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
                     batch.items.push(None);
@@ -222,7 +233,7 @@ impl Store {
         let shapes = fitting_shapes(&self.names(), filter);
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, content, shape, version, at, transcripts FROM item JOIN body ON item = no
+                "SELECT kind, id, content, shape, no, transcripts, version, sum, version, at FROM item JOIN body ON item = no
                  WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
             )?;
             let mut rows =
@@ -232,7 +243,7 @@ impl Store {
                 if !shapes.contains(&row.get(3)?) {
                     continue;
                 }
-                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(6)?)?, ..read_item_from(row)? };
+                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(5)?)?, ..read_item_from(row)? };
                 read += 1;
                 if !see(&item)? || read == most {
                     break;

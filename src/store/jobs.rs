@@ -3,15 +3,25 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Error, Result, Store};
-use crate::job::{Counts, Job, JobId, JobKind, JobState, LabelCounts, Lane, TopicTally};
+use crate::job::{Counts, Filter, Job, JobId, JobKind, JobState, LabelCounts, Lane, TopicTally};
 use crate::model::Millis;
 
 /// A page of jobs, newest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobPage {
     pub jobs: Vec<Job>,
+    /// Those of this page whose rows do not decode, whatever state they may be in.
+    pub damaged: Vec<DamagedJob>,
     /// Where the next page goes on; None at the end.
     pub next: Option<JobId>,
+}
+
+/// A job whose row does not decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedJob {
+    pub id: JobId,
+    /// A sentence: what is damaged, and what to do.
+    pub why: String,
 }
 
 /// Which jobs a numbered page is taken from.
@@ -30,11 +40,31 @@ const COLUMNS: &str = "id, kind, name, description, state, lane, priority, max_p
 
 pub(super) fn word<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Option<T>) -> Result<T> {
     let word: String = row.get(column)?;
-    parse(&word).ok_or_else(|| Error::Damaged(format!("unknown word {word:?}")))
+    parse(&word).ok_or_else(|| {
+        let column = row.as_ref().column_name(column).unwrap_or_default();
+        Error::Damaged(format!("column {column} has the unknown word {word:?}"))
+    })
+}
+
+/// The filter of a job, from a row that begins with its number.
+pub(super) fn filter(row: &Row<'_>, column: usize) -> Result<Filter> {
+    let filter: String = row.get(column)?;
+    serde_json::from_str(&filter).map_err(|_| Error::Damaged("column filter does not decode".into()))
+}
+
+/// From a row that begins with the job's number. Damage is that job's own: [`Error::DamagedJob`].
+pub(super) fn of_job<T>(row: &Row<'_>, decode: fn(&Row<'_>) -> Result<T>) -> Result<T> {
+    decode(row).map_err(|error| match error {
+        Error::Damaged(what) => row.get(0).map_or(Error::Damaged(what.clone()), |id| Error::DamagedJob { id, what }),
+        other => other,
+    })
 }
 
 fn job_from(row: &Row<'_>) -> Result<Job> {
-    let filter: String = row.get(8)?;
+    of_job(row, decode)
+}
+
+fn decode(row: &Row<'_>) -> Result<Job> {
     Ok(Job {
         id: row.get(0)?,
         kind: word(row, 1, JobKind::from_word)?,
@@ -44,7 +74,7 @@ fn job_from(row: &Row<'_>) -> Result<Job> {
         lane: word(row, 5, Lane::from_word)?,
         priority: row.get(6)?,
         max_per_second: row.get(7)?,
-        filter: serde_json::from_str(&filter).map_err(|error| Error::Damaged(format!("job.filter: {error}")))?,
+        filter: filter(row, 8)?,
         revision: row.get(9)?,
         group: row.get(10)?,
         counts: Counts {
@@ -147,10 +177,16 @@ impl Store {
             let mut statement = connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM job WHERE id < ? AND deleted = 0 ORDER BY id DESC"))?;
             let mut rows = statement.query_and_then([before.unwrap_or(i64::MAX)], job_from)?;
-            let mut jobs = Vec::new();
+            let (mut jobs, mut damaged) = (Vec::new(), Vec::new());
             let mut next = None;
             for job in &mut rows {
-                let job = job?;
+                let job = match job {
+                    Err(error @ Error::DamagedJob { id, .. }) => {
+                        damaged.push(DamagedJob { id, why: error.to_string() });
+                        continue;
+                    }
+                    job => job?,
+                };
                 if state.is_some_and(|state| state != job.state) {
                     continue;
                 }
@@ -163,12 +199,14 @@ impl Store {
             for job in &mut jobs {
                 fill_tallies(connection, job)?;
             }
-            Ok(JobPage { jobs, next })
+            // What lies past the last job of this page is on the next one.
+            damaged.retain(|job: &DamagedJob| next.is_none_or(|next| job.id > next));
+            Ok(JobPage { jobs, damaged, next })
         })
     }
 
     /// One page, by its number from 0, of the jobs that were published, in the order of their making; and how many those
-    /// are in all.
+    /// are in all. Those that do not decode are left out of the page, and are counted.
     pub fn find_jobs(&self, search: &JobSearch, page: usize, size: usize) -> Result<(Vec<Job>, usize)> {
         let wanted = search.name.as_ref().map(|name| name.to_lowercase());
         let fits = |name: Option<&str>| {
@@ -192,7 +230,13 @@ impl Store {
                 found.reverse();
             }
             let on_page = found.iter().skip(page.saturating_mul(size)).take(size);
-            let jobs = on_page.map(|&(_, id)| job_by_id(connection, id)).collect::<Result<Vec<_>>>()?;
+            let mut jobs = Vec::with_capacity(size.min(found.len()));
+            for &(_, id) in on_page {
+                match job_by_id(connection, id) {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => self.pass_over(error)?,
+                }
+            }
             Ok((jobs, found.len()))
         })
     }

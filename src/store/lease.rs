@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::codec::{Key, unpack_keys};
 use super::commit::{LeaseId, Source};
-use super::jobs::word;
+use super::jobs::{filter, of_job, word};
 use super::writer::Tx;
 use super::{Error, Result, Store};
 use crate::job::{Filter, JobId, JobState, Lane};
@@ -80,13 +80,16 @@ const RUNNABLE: &str = "id, lane, priority, max_per_second, filter, revision, re
      ORDER BY not_before LIMIT 1)";
 
 fn runnable_from(row: &Row<'_>) -> Result<Runnable> {
-    let filter: String = row.get(4)?;
+    of_job(row, decode)
+}
+
+fn decode(row: &Row<'_>) -> Result<Runnable> {
     Ok(Runnable {
         id: row.get(0)?,
         lane: word(row, 1, Lane::from_word)?,
         priority: row.get(2)?,
         max_per_second: row.get(3)?,
-        filter: serde_json::from_str(&filter).map_err(|error| Error::Damaged(format!("job.filter: {error}")))?,
+        filter: filter(row, 4)?,
         revision: row.get(5)?,
         reverts: row.get(6)?,
         dry_run: row.get(7)?,
@@ -100,7 +103,15 @@ impl Store {
     pub fn runnable_bulk(&self, limit: usize) -> Result<Vec<Runnable>> {
         let sql = format!("SELECT {RUNNABLE} FROM job WHERE state = 'running' AND lane = 'bulk' ORDER BY id LIMIT ?");
         self.read(|connection| {
-            connection.prepare_cached(&sql)?.query_and_then([limit as i64], runnable_from)?.collect()
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut jobs = Vec::new();
+            for job in statement.query_and_then([limit as i64], runnable_from)? {
+                match job {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => self.pass_over(error)?,
+                }
+            }
+            Ok(jobs)
         })
     }
 
@@ -113,7 +124,13 @@ impl Store {
         self.read(|connection| {
             let (mut ready, mut next) = (Vec::new(), None::<Millis>);
             for job in connection.prepare_cached(&sql)?.query_and_then([], runnable_from)? {
-                let job = job?;
+                let job = match job {
+                    Ok(job) => job,
+                    Err(error) => {
+                        self.pass_over(error)?;
+                        continue;
+                    }
+                };
                 // Those that wait, however many they are, hide nobody.
                 if job.waits(now) {
                     next = [next, job.due].into_iter().flatten().min();
@@ -138,18 +155,25 @@ impl Store {
 
     /// Leases the next items of each job that is asked for: tasks that are due first, else the rest of a chunk.
     ///
-    /// A job that was held meanwhile, or has nothing left, answers no lease.
+    /// A job that was held meanwhile, has nothing left, or is damaged, answers no lease.
     pub fn lease(&self, asks: Vec<Ask>, epoch: i64, now: Millis) -> Result<Vec<Leased>> {
-        self.write(move |tx| {
+        let (leases, damaged) = self.write(move |tx| {
             must_be_current(tx, epoch)?;
-            let mut leases = Vec::with_capacity(asks.len());
+            let (mut leases, mut damaged) = (Vec::with_capacity(asks.len()), Vec::new());
             for ask in asks {
                 if !may_run(tx, ask.job)? {
                     continue;
                 }
                 let leased = match lease_due(tx, ask, epoch, now)? {
                     Some(leased) => Some(leased),
-                    None => lease_chunk(tx, ask, epoch)?,
+                    None => match lease_chunk(tx, ask, epoch) {
+                        // Nothing was written for it yet.
+                        Err(error @ Error::DamagedJob { .. }) => {
+                            damaged.push(error);
+                            continue;
+                        }
+                        leased => leased?,
+                    },
                 };
                 if let Some(leased) = leased {
                     let n = leased.items.iter().filter(|item| !item.elsewhere).count();
@@ -157,8 +181,10 @@ impl Store {
                     leases.push(leased);
                 }
             }
-            Ok(leases)
-        })
+            Ok((leases, damaged))
+        })?;
+        damaged.into_iter().try_for_each(|error| self.pass_over(error))?;
+        Ok(leases)
     }
 
     /// Leases one item that was in flight when the process died, wherever it waits; the caller sees to it that nothing
@@ -166,25 +192,32 @@ impl Store {
     pub fn lease_suspect(&self, epoch: i64, lease: i64, now: Millis) -> Result<Option<(Runnable, Leased)>> {
         self.write(move |tx| {
             must_be_current(tx, epoch)?;
-            let next = tx
-                .prepare_cached(SUSPECT)?
-                .query_row([], |row| Ok((row.get::<_, JobId>(0)?, row.get::<_, i64>(1)?)))
-                .optional()?;
-            let Some((job, pos)) = next else { return Ok(None) };
-            let leased = lease_tasks(tx, job, &[pos], epoch, lease)?;
-            begin(tx, job, 1, now)?;
-            let runnable = tx
-                .prepare_cached(&format!("SELECT {RUNNABLE} FROM job WHERE id = ?"))?
-                .query_and_then([job], runnable_from)?
-                .next()
-                .ok_or_else(|| Error::NotFound(format!("job {job}")))??;
-            Ok(Some((runnable, leased)))
+            let mut suspects = tx.prepare_cached(SUSPECT)?;
+            let mut rows = suspects.query([])?;
+            while let Some(row) = rows.next()? {
+                let (job, pos): (JobId, i64) = (row.get(0)?, row.get(1)?);
+                let runnable = tx
+                    .prepare_cached(&format!("SELECT {RUNNABLE} FROM job WHERE id = ?"))?
+                    .query_and_then([job], runnable_from)?
+                    .next()
+                    .ok_or_else(|| Error::NotFound(format!("job {job}")))?;
+                let runnable = match runnable {
+                    // It waits, and the suspects of other jobs do not wait for it.
+                    Err(Error::DamagedJob { .. }) => continue,
+                    runnable => runnable?,
+                };
+                drop(rows);
+                let leased = lease_tasks(tx, job, &[pos], epoch, lease)?;
+                begin(tx, job, 1, now)?;
+                return Ok(Some((runnable, leased)));
+            }
+            Ok(None)
         })
     }
 }
 
 const SUSPECT: &str = "SELECT job, pos FROM task JOIN job ON id = job
-    WHERE task.state = 'pending' AND suspect = 1 AND job.state IN ('queued', 'running') ORDER BY job, pos LIMIT 1";
+    WHERE task.state = 'pending' AND suspect = 1 AND job.state IN ('queued', 'running') ORDER BY job, pos";
 
 /// Nobody would give back what is leased under an epoch that has passed.
 fn must_be_current(tx: &Tx<'_>, epoch: i64) -> Result<()> {
@@ -274,8 +307,10 @@ fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
     let any_own_rows: bool = tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3)")?
         .query_row(params![job, first + done, first + n], |row| row.get(0))?;
+    let keys = unpack_keys(&keys)
+        .map_err(|_| Error::DamagedJob { id: job, what: format!("column keys of chunk {no} does not decode") })?;
     let mut items = Vec::with_capacity(ask.items);
-    for (offset, key) in (0..).zip(unpack_keys(&keys)?).skip(done as usize).take(ask.items) {
+    for (offset, key) in (0..).zip(keys).skip(done as usize).take(ask.items) {
         let pos = first + offset;
         let elsewhere = any_own_rows && own_row(pos)?;
         items.push(LeasedItem { pos, key, attempts: 0, uncharged: 0, elsewhere });

@@ -12,6 +12,7 @@ mod codec;
 mod commit;
 mod control;
 mod count;
+mod data_dir;
 mod derive;
 mod frozen;
 mod history;
@@ -22,6 +23,7 @@ mod keys;
 mod labels;
 mod lease;
 mod list;
+mod log_file;
 mod marks;
 mod measured;
 mod names;
@@ -33,6 +35,7 @@ mod recover;
 mod restore;
 mod rows;
 mod schema;
+mod sums;
 mod system_calls;
 mod tasks;
 mod touched;
@@ -43,22 +46,25 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustc_hash::FxHashSet;
 
 pub use backup::{Copy, SCRATCH};
 pub use catalogue::{AppliedCatalogue, StoredRevision};
+pub use check::check_directory;
 pub use codec::Key;
 pub use commit::{Committed, Deed, Done, Finding, LeaseId, LeaseOutcome, Source, Stood};
 pub use control::Steering;
 pub use count::{Count, ProgramItems, TopicCounts};
+pub use data_dir::{Contents, contents};
 pub use derive::{Again, AgainWish};
 pub use import::{Batch, ImportCounts, ImportOutcome};
 pub use items::{ItemBatch, ReadItem, ShownEvidence, ShownItem, ShownLabel, ShownMark};
-pub use jobs::{JobPage, JobSearch};
+pub use jobs::{DamagedJob, JobPage, JobSearch};
 pub use labels::{ChangeRow, LabelCursor, LabelQuery, LabelRow};
 pub use lease::{Ask, Leased, LeasedItem, Runnable};
 pub use marks::MarkWish;
@@ -120,6 +126,9 @@ pub enum Error {
     Busy(String),
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// The rows of one job: the others are not concerned.
+    #[error("job {id} is damaged ({what}): stop the daemon and run `relabeld check`")]
+    DamagedJob { id: crate::job::JobId, what: String },
     #[error("{0}")]
     Unusable(String),
     /// The disk failed, which says nothing about the database.
@@ -145,6 +154,14 @@ impl Error {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
         use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE};
+        // A value of another type than its column has: SQLite itself would not have stored it.
+        if let rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) = error
+        {
+            return Error::Damaged(error.to_string());
+        }
         match error.sqlite_error().map(|error| (error.code, error.extended_code)) {
             // A full disk has another name where the shared memory of the log cannot grow.
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Error::Full,
@@ -207,6 +224,8 @@ pub struct Store {
     names: Arc<RwLock<Names>>,
     measured: Arc<Measured>,
     copying: backup::Copying,
+    /// Damaged jobs that the log has named.
+    passed_over: Mutex<FxHashSet<crate::job::JobId>>,
     path: PathBuf,
 }
 
@@ -242,7 +261,8 @@ impl Store {
             .map_err(|error| Error::Database(error.to_string()))?;
         let measured = Arc::new(Measured::new());
         let writer = writer::Writer::start(connection, Arc::clone(&names), Arc::clone(&measured))?;
-        Ok(Store { writer, readers, names, measured, copying: backup::Copying::default(), path })
+        let copying = backup::Copying::default();
+        Ok(Store { writer, readers, names, measured, copying, passed_over: Mutex::default(), path })
     }
 
     /// What it has done since it was opened.
@@ -278,6 +298,15 @@ impl Store {
             Err(Error::Full) => Ok(()),
             answered => answered,
         }
+    }
+
+    /// Passes over a job that is damaged, so that the others go on; the log names it once. Any other error is answered.
+    pub fn pass_over(&self, error: Error) -> Result<()> {
+        let Error::DamagedJob { id, .. } = error else { return Err(error) };
+        if self.passed_over.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(id) {
+            log::error!("{error}; it is passed over");
+        }
+        Ok(())
     }
 
     fn fold_log(&self) -> Result<()> {
@@ -341,6 +370,7 @@ impl r2d2::ManageConnection for Readers {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         rusqlite::vtab::array::load_module(&connection)?;
         schema::plan_once(&connection)?;
+        sums::register(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "query_only", true)?;
         // 1 MB: most go once through much, and each of many keeps what it has.

@@ -98,11 +98,16 @@ impl Names {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let media: String = row.get(2)?;
+            let list = |column: usize, name: &str| -> Result<Vec<String>> {
+                let no: i64 = row.get(0)?;
+                list_from(&row.get::<_, String>(column)?)
+                    .map_err(|_| Error::Damaged(format!("shape {no}: shape.{name} does not decode")))
+            };
             let shape = Shape {
                 kind: kind_from(&row.get::<_, String>(1)?)?,
                 media: Some(media).filter(|media| !media.is_empty()),
-                programs: list_from(&row.get::<_, String>(3)?)?,
-                languages: list_from(&row.get::<_, String>(4)?)?,
+                programs: list(3, "programs")?,
+                languages: list(4, "languages")?,
             };
             shapes.insert(row.get(0)?, Arc::new(shape));
         }
@@ -160,6 +165,18 @@ impl Names {
 
     pub fn phrase_text(&self, no: PhraseNo) -> &str {
         name(&self.phrases, no)
+    }
+
+    pub fn has_program(&self, no: ProgramNo) -> bool {
+        self.programs.by_no.contains_key(&i64::from(no))
+    }
+
+    pub fn has_topic(&self, no: TopicNo) -> bool {
+        self.topics.by_no.contains_key(&i64::from(no))
+    }
+
+    pub fn has_phrase(&self, no: PhraseNo) -> bool {
+        self.phrases.by_no.contains_key(&i64::from(no))
     }
 
     pub fn shape(&self, no: i64) -> Option<Arc<Shape>> {

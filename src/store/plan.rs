@@ -47,22 +47,29 @@ type Page = (Frozen, Option<Border>);
 impl Store {
     /// Takes up the next job that waits for its list.
     pub fn begin_planning(&self, now: Millis) -> Result<Option<Planning<'_>>> {
-        let job = self.write(move |tx| {
-            let next: Option<JobId> = tx
-                .prepare_cached(
-                    "SELECT id FROM job WHERE state IN ('queued', 'planning') AND lane = 'bulk' ORDER BY id LIMIT 1",
-                )?
-                .query_row([], |row| row.get(0))
-                .optional()?;
-            let Some(id) = next else { return Ok(None) };
-            let job = job_by_id(tx, id)?;
+        let (job, damaged) = self.write(move |tx| {
+            let mut damaged = Vec::new();
+            let mut waiting = tx.prepare_cached(
+                "SELECT id FROM job WHERE state IN ('queued', 'planning') AND lane = 'bulk' ORDER BY id",
+            )?;
+            let mut rows = waiting.query([])?;
+            let job = loop {
+                let Some(row) = rows.next()? else { return Ok((None, damaged)) };
+                match job_by_id(tx, row.get(0)?) {
+                    Err(error @ Error::DamagedJob { .. }) => damaged.push(error),
+                    job => break job?,
+                }
+            };
+            drop(rows);
+            let id = job.id;
             if job.state == JobState::Queued {
                 tx.set_state(id, job.state, JobState::Planning)?;
                 tx.prepare_cached("UPDATE job SET started_at = coalesce(started_at, ?2) WHERE id = ?1")?
                     .execute([id, now])?;
             }
-            Ok(Some(job))
+            Ok((Some(job), damaged))
         })?;
+        damaged.into_iter().try_for_each(|error| self.pass_over(error))?;
         job.map(|job| self.planning(job)).transpose()
     }
 

@@ -100,7 +100,14 @@ impl Tx<'_> {
             let mut rows = statement.query([job, pos, pos + n])?;
             while let Some(row) = rows.next()? {
                 let entries = row.get_ref(0)?.as_blob().map_err(|_| Error::Damaged("result.entries".into()))?;
-                for no in unpack_entries(entries)?.into_iter().map(|entry| entry.change).filter(|&no| no != 0) {
+                // What does not decode keeps its history, and no other job waits for it.
+                let entries = unpack_entries(entries).unwrap_or_else(|_| {
+                    self.tell(format!(
+                        "job {job}: a result that is damaged was pruned; what it changed stays in the history"
+                    ));
+                    Vec::new()
+                });
+                for no in entries.into_iter().map(|entry| entry.change).filter(|&no| no != 0) {
                     if dry_run {
                         self.prepare_cached("DELETE FROM dry_change WHERE no = ?")?.execute([no])?;
                     } else if !gone.contains(&no)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 
+use super::jobs::word;
 use super::{Result, Store};
 use crate::job::{Job, JobState, Lane};
 use crate::model::Millis;
@@ -39,17 +40,20 @@ impl Store {
                  FROM job WHERE finished_at IS NULL AND deleted = 0")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let lane: String = row.get(0)?;
-                let of_lane = if lane == Lane::Live.as_str() { &mut queue.live } else { &mut queue.bulk };
-                let (state, pending): (String, i64) = (row.get(1)?, row.get(2)?);
+                // A job that is damaged is no part of the queue: nothing of it is leased.
+                let (Ok(lane), Ok(state)) = (word(row, 0, Lane::from_word), word(row, 1, JobState::from_word)) else {
+                    continue;
+                };
+                let of_lane = if lane == Lane::Live { &mut queue.live } else { &mut queue.bulk };
+                let pending: i64 = row.get(2)?;
                 of_lane.pending += pending;
                 of_lane.running += row.get::<_, i64>(3)?;
-                if state == JobState::Paused.as_str() {
+                if state == JobState::Paused {
                     of_lane.paused += pending;
                 } else if pending > 0 {
                     of_lane.waits_since = [of_lane.waits_since, row.get(4)?].into_iter().flatten().min();
                 }
-                *queue.jobs.entry(state).or_default() += 1;
+                *queue.jobs.entry(state.to_string()).or_default() += 1;
             }
             queue.items = connection
                 .prepare_cached("SELECT coalesce(sum(items), 0) FROM shape")?

@@ -56,7 +56,10 @@ impl Store {
                 _ => in_flight.iter().try_for_each(|begun| let_off(tx, begun))?,
             }
             for job in tx.open_ids()? {
-                tx.settle_job(job, now)?;
+                match tx.settle_job(job, now) {
+                    Err(error @ Error::DamagedJob { .. }) => log::error!("{error}; it is left as it is"),
+                    settled => settled?,
+                }
             }
             Ok(recovered)
         })

@@ -10,6 +10,9 @@ use crate::model::Millis;
 /// How far the numbers of changes leap: further than any source can have come since the backup was made.
 const LEAP: i64 = 1_000_000_000;
 
+/// The first bytes of every SQLite database.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
 /// What the first bytes of a database say of it: <https://sqlite.org/fileformat.html#the_database_header>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -25,7 +28,7 @@ impl Header {
         if first.is_empty() {
             return unusable("it is empty".into());
         }
-        if !first.starts_with(b"SQLite format 3\0") {
+        if !first.starts_with(MAGIC) {
             return unusable("it is not a SQLite database, so it is no backup of relabeld".into());
         }
         let number =
@@ -51,6 +54,23 @@ impl Header {
             size => size,
         };
         Ok(Header { bytes: u64::try_from(page * number(28)).unwrap_or(0) })
+    }
+
+    /// Whether a file is as SQLite makes it before its first table: neither a schema nor an owner.
+    pub(super) fn is_blank(first: &[u8]) -> bool {
+        let zero = |at: usize| first.get(at..at + 4) == Some(&[0; 4]);
+        // user_version, application_id, and the number of the schema, which grows with each table.
+        first.starts_with(MAGIC) && zero(60) && zero(68) && zero(40)
+    }
+
+    /// Whether a file begins as a SQLite database does, as far as it goes.
+    pub(super) fn begins_as(first: &[u8]) -> bool {
+        first.iter().zip(MAGIC).all(|(a, b)| a == b)
+    }
+
+    /// How long the file is by its own account.
+    pub(super) fn bytes(self) -> u64 {
+        self.bytes
     }
 
     /// An error where the file is shorter than it says.

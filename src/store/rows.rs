@@ -178,8 +178,12 @@ pub(super) struct PutReading<'a> {
 impl<'a> PutReading<'a> {
     pub fn new(tx: &'a Tx<'_>) -> Result<PutReading<'a>> {
         Ok(PutReading {
-            insert: tx.prepare_cached("INSERT INTO reading (item, fresh, labels, changes) VALUES (?, ?, ?, ?)")?,
-            update: tx.prepare_cached("UPDATE reading SET fresh = ?2, labels = ?3, changes = ?4 WHERE item = ?1")?,
+            insert: tx.prepare_cached(
+                "INSERT INTO reading (item, fresh, labels, changes, sum) VALUES (?1, ?2, ?3, ?4, row_sum(?1, ?2, ?3, ?4))",
+            )?,
+            update: tx.prepare_cached(
+                "UPDATE reading SET fresh = ?2, labels = ?3, changes = ?4, sum = row_sum(?1, ?2, ?3, ?4) WHERE item = ?1",
+            )?,
             fresh: Vec::new(),
         })
     }

@@ -3,38 +3,33 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
 
-use super::{Durability, Error, Result, upgrade, with_system_error};
+use super::{Durability, Error, Result, sums, upgrade, with_system_error};
 
 /// `schema.sql`, the map of the data.
-const SCHEMA: &str = include_str!("../../schema.sql");
+pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Marks the file as relabeld's: `rlbd`.
 pub(super) const APPLICATION_ID: i32 = 0x726c_6264;
 
 /// The schema that this program writes; `user_version` of the file.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// How long the writer waits for readers that are in its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
-    prepare_with(connection, path, durability).map_err(|error| with_system_error(connection, error))
+/// What a file says of itself, once it is known to be relabeld's.
+pub(super) struct Recognised {
+    /// It holds no tables yet.
+    pub fresh: bool,
+    pub version: i32,
 }
 
-fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
-    let wrong = |error: rusqlite::Error| match Error::from(error) {
-        disk @ (Error::Full | Error::Io(_) | Error::NotSynced(_)) => disk,
-        Error::Damaged(_) => Error::Unusable(format!(
-            "{} is not a SQLite database; move it away, or name another data directory",
-            path.display()
-        )),
-        other => Error::Unusable(format!("cannot open {}: {other}", path.display())),
-    };
-    connection.busy_timeout(PATIENCE).map_err(wrong)?;
-    // Before the first table is made, or it has no effect.
+/// Reads what a file is, and writes nothing. An error where this program must not touch it.
+pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<Recognised> {
+    let wrong = |error: rusqlite::Error| unusable(path, error);
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrong)?;
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(wrong)?;
     let tables: i64 =
@@ -55,6 +50,32 @@ fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability
     if !fresh && version < 1 {
         return Err(Error::Unusable(format!("{} has no schema {version}: it is damaged", path.display())));
     }
+    Ok(Recognised { fresh, version })
+}
+
+fn unusable(path: &Path, error: rusqlite::Error) -> Error {
+    let path = path.display();
+    if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
+        return Error::Unusable(format!(
+            "{path} is not a SQLite database; move it away, or name another data directory"
+        ));
+    }
+    match Error::from(error) {
+        disk @ (Error::Full | Error::Io(_) | Error::NotSynced(_)) => disk,
+        Error::Damaged(why) => Error::Unusable(format!("{path} is damaged ({why}): restore a backup")),
+        other => Error::Unusable(format!("cannot open {path}: {other}")),
+    }
+}
+
+pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    prepare_with(connection, path, durability).map_err(|error| with_system_error(connection, error))
+}
+
+fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    let wrong = |error: rusqlite::Error| unusable(path, error);
+    connection.busy_timeout(PATIENCE).map_err(wrong)?;
+    // Before the first table is made, or it has no effect.
+    let Recognised { fresh, version } = recognise(connection, path)?;
     if fresh {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrong)?;
     }
@@ -69,6 +90,7 @@ fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability
     let transaction = connection.transaction()?;
     if fresh {
         transaction.execute_batch(SCHEMA)?;
+        sums::keep(&transaction)?;
         transaction.execute("INSERT INTO daemon (id, epoch) VALUES (1, 0)", [])?;
         // Every store begins with an empty catalogue, so that a job always has a revision.
         transaction.execute(
@@ -85,6 +107,9 @@ fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability
         if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
             return Err(Error::Damaged("a row names one that is not there: it was not brought up to date".into()));
         }
+    }
+    if !fresh {
+        sums::keep(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;

@@ -11,7 +11,7 @@ use super::{Error, Result};
 use crate::label::Provenance;
 
 /// What brings a file of schema `n + 1` to the next one, at index `n`. Foreign keys are off meanwhile.
-pub(super) const STEPS: [fn(&Connection) -> Result<()>; 2] = [to_2, to_3];
+pub(super) const STEPS: [fn(&Connection) -> Result<()>; 3] = [to_2, to_3, to_4];
 
 const TABLES_OF_2: &str = "
 CREATE TABLE item (
@@ -113,5 +113,32 @@ fn to_3(tx: &Connection) -> Result<()> {
         "CREATE TABLE recent_key (hash INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (hash, item))
          STRICT, WITHOUT ROWID",
     )?;
+    Ok(())
+}
+
+/// Rows have sums. Those that are there get theirs when they are written next: to make all of them now would write the
+/// whole file again.
+fn to_4(tx: &Connection) -> Result<()> {
+    const TABLES: [&str; 16] = [
+        "daemon",
+        "program",
+        "topic",
+        "phrase",
+        "shape",
+        "body",
+        "reading",
+        "mark",
+        "change",
+        "dry_change",
+        "revision",
+        "job",
+        "job_topic",
+        "chunk",
+        "result",
+        "task",
+    ];
+    for table in TABLES {
+        tx.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN sum INTEGER"))?;
+    }
     Ok(())
 }

@@ -52,6 +52,58 @@ fn a_job_is_published_and_shown_with_every_field() {
 }
 
 #[test]
+fn a_damaged_job_is_an_error_for_itself_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("data");
+    let daemon = Daemon::on(&dir, &[]);
+    daemon.apply(&rules());
+    many(&daemon, 3);
+    let whole = daemon.publish(&spanned(json!({"name": "whole"})));
+    daemon.ended(&whole);
+    let damaged: Vec<String> = (0..4).map(|_| daemon.publish(&spanned(json!({"publish": false})))).collect();
+    assert_eq!(daemon.stop(), Some(0));
+    let database = rusqlite::Connection::open(dir.join("relabeld.db")).unwrap();
+    // In front of all others: to be planned, to be leased from, to be ended by the start, and a draft.
+    for (id, state) in damaged.iter().zip(["queued", "running", "cancelling", "draft"]) {
+        let set = "UPDATE job SET filter = '{', state = ?, published_at = created_at, revision = 1 WHERE id = ?";
+        database.execute(set, (state, id)).unwrap();
+    }
+    drop(database);
+
+    let daemon = Daemon::on(&dir, &[]);
+    let job = daemon.publish(&spanned(json!({"name": "after"})));
+    assert_eq!(daemon.ended(&job)["state"], "completed");
+    let single = json!({"kind": "single", "ids": [{"kind": "conversation", "id": "m-1"}]});
+    assert_eq!(daemon.ended(&daemon.publish(&single))["state"], "completed");
+    for id in &damaged {
+        let words = [format!("job {id} is damaged"), "column filter".into(), "relabeld check".into()];
+        daemon.get(&format!("/api/v1/jobs/{id}")).expect_problem(
+            500,
+            "internal",
+            &words.each_ref().map(String::as_str),
+        );
+        daemon.ask("POST", &format!("/api/v1/jobs/{id}/cancel")).send().expect_problem(500, "internal", &["damaged"]);
+    }
+    let page = daemon.see("/api/v1/jobs");
+    assert_eq!(page["jobs"].as_array().unwrap().len(), 3, "{page}");
+    let listed: Vec<&Value> = page["damaged"].as_array().unwrap().iter().map(|job| &job["id"]).collect();
+    assert!(listed.iter().copied().eq(damaged.iter().rev()), "{page}");
+    assert!(page["damaged"][0]["detail"].as_str().unwrap().contains("column filter"), "{page}");
+    // A page names those that lie on it.
+    let first = daemon.see("/api/v1/jobs?limit=2");
+    assert_eq!((first["jobs"].as_array().unwrap().len(), first.get("damaged")), (2, None), "{first}");
+    let rest = daemon.see(&format!("/api/v1/jobs?limit=2&cursor={}", first["next_cursor"].as_str().unwrap()));
+    assert_eq!((&rest["jobs"][0]["id"], &rest["damaged"]), (&json!(whole), &page["damaged"]), "{rest}");
+    assert_eq!(daemon.see("/api/v1/status")["jobs"]["queued"], 1, "counted by its words, which are whole");
+    let found = daemon.see("/api/v2/speechandtextanalytics/reprocessing/jobs?pageSize=100");
+    assert_eq!((found["entities"].as_array().unwrap().len(), &found["total"]), (3, &json!(7)), "{found}");
+    assert_eq!(daemon.get("/metrics").status, 200);
+    let said = daemon.log();
+    assert!(said.contains(&format!("job {} is damaged", damaged[0])), "{said}");
+    assert_eq!(said.matches("it is passed over").count(), 4, "each is named once: {said}");
+}
+
+#[test]
 fn jobs_are_listed_newest_first_page_by_page() {
     let daemon = stocked();
     let ids: Vec<String> = (0..5).map(|_| daemon.publish(&spanned(json!({})))).collect();

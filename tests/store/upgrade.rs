@@ -100,12 +100,49 @@ fn a_file_of_schema_1_with_its_log_opens_and_goes_on() {
     assert_eq!(again.check().unwrap(), Vec::<String>::new());
 }
 
+/// Takes away what schema 4 added.
+fn without_sums(raw: &Connection) {
+    let tables = raw
+        .prepare(
+            "SELECT s.name FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type = 'table' AND c.name = 'sum'",
+        )
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<rusqlite::Result<Vec<String>>>()
+        .unwrap();
+    assert_eq!(tables.len(), 16);
+    for table in tables {
+        raw.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN sum")).unwrap();
+    }
+}
+
+#[test]
+fn rows_of_schema_3_get_their_sums_when_they_are_written() {
+    let mut desk = Desk::with_items(2);
+    desk.store.close();
+    without_sums(&desk.raw());
+    desk.raw().pragma_update(None, "user_version", 3).unwrap();
+    desk.reopen();
+    desk.check();
+    desk.recover(&[]);
+    desk.run(desk.planned());
+    desk.check();
+    let sums = |sql: &str| desk.raw().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(sums("SELECT count(*) FROM body WHERE sum IS NOT NULL"), 0);
+    assert_eq!(sums("SELECT count(*) FROM reading WHERE sum IS NULL"), 0);
+    assert_eq!(sums("SELECT count(*) FROM job WHERE sum IS NULL"), 0);
+    desk.raw().execute_batch("UPDATE job SET name = 'x'").unwrap();
+    assert_eq!(desk.store.check().unwrap(), ["job of id 1: one of its columns is not what job.sum was made of"]);
+}
+
 #[test]
 fn a_file_of_schema_2_opens_and_goes_on() {
     let mut desk = Desk::new();
     let lines: Vec<String> = (0..2_100).map(|n| note(&format!("n-{n}"), 1, &[], "x")).collect();
     desk.import(&lines);
     desk.store.close();
+    without_sums(&desk.raw());
     desk.raw()
         .execute_batch(
             "INSERT INTO key SELECT hash, item FROM recent_key; DROP TABLE recent_key; PRAGMA user_version = 2",

@@ -170,7 +170,12 @@ pub fn list(context: &Context, asked: &mut Asked<'_>) -> Handled {
     }
     let page = context.store.jobs(state, cursor, limit as usize)?;
     let jobs = page.jobs.iter().map(|job| shown(context, job, Vec::new())).collect::<Result<Vec<_>, _>>()?;
-    Ok(Answer::json(json!({"jobs": jobs, "next_cursor": page.next.map(|next| next.to_string())})))
+    let mut body = json!({"jobs": jobs, "next_cursor": page.next.map(|next| next.to_string())});
+    if !page.damaged.is_empty() {
+        let damaged = page.damaged.iter().map(|job| json!({"id": job.id.to_string(), "detail": job.why}));
+        body["damaged"] = damaged.collect();
+    }
+    Ok(Answer::json(body))
 }
 
 /// `GET /api/v1/jobs/{id}`

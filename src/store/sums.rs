@@ -1,0 +1,183 @@
+//! Checksums of rows: what no other table repeats could change on the disk without a sign.
+//!
+//! The column `sum` holds the CRC-32 of a row's other columns. Rows that a commit writes by the item (`body`, `reading`)
+//! get it from their statements. On all others temporary triggers of the writer's connection keep it, so that no statement
+//! can forget it; they are not part of the file. A row that was last written before schema 4 has NULL there, and is not
+//! covered until it is written again. What is counted again or follows from other rows needs no sum.
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::Result;
+
+/// The SQL function that makes a sum of its arguments.
+const FUNCTION: &str = "row_sum";
+
+/// A table with sums.
+pub(super) struct Summed {
+    pub table: &'static str,
+    pub key: &'static [&'static str],
+    /// Besides the key.
+    pub columns: &'static [&'static str],
+}
+
+const fn summed(table: &'static str, key: &'static [&'static str], columns: &'static [&'static str]) -> Summed {
+    Summed { table, key, columns }
+}
+
+/// Those that triggers keep.
+pub(super) const BY_TRIGGER: [Summed; 14] = [
+    summed("daemon", &["id"], &["epoch", "last_change", "pruned_change"]),
+    summed("program", &["no"], &["id"]),
+    summed("topic", &["no"], &["id"]),
+    summed("phrase", &["no"], &["text"]),
+    summed("shape", &["no"], &["kind", "media", "programs", "languages"]),
+    summed("mark", &["item", "transcript", "block", "topic"], &["mark"]),
+    summed("change", &["no"], &["job", "revision", "at", "entries"]),
+    summed("dry_change", &["no"], &["item", "job", "at", "edits"]),
+    summed("revision", &["no"], &["applied_at", "labeller", "catalogue"]),
+    summed(
+        "job",
+        &["id"],
+        &[
+            "kind",
+            "name",
+            "description",
+            "state",
+            "paused_from",
+            "lane",
+            "priority",
+            "max_per_second",
+            "dry_run",
+            "filter",
+            "span",
+            "split",
+            "revision",
+            "parent",
+            "reverts",
+            "applied_by",
+            "request_key",
+            "request_hash",
+            "leader",
+            "plan_at",
+            "plan_item",
+            "plan_end_at",
+            "plan_end_item",
+            "chunks",
+            "planned",
+            "weight",
+            "weight_done",
+            "total",
+            "pending",
+            "running",
+            "done",
+            "failed",
+            "quarantined",
+            "cancelled",
+            "errors",
+            "labels_added",
+            "labels_removed",
+            "labels_updated",
+            "labels_kept",
+            "created_by",
+            "created_at",
+            "published_at",
+            "started_at",
+            "finished_at",
+            "empty_because",
+            "error",
+            "recent",
+            "pruned_at",
+            "deleted",
+        ],
+    ),
+    summed("job_topic", &["job", "topic"], &["added", "removed", "updated"]),
+    // What a lease changes is counted again.
+    summed("chunk", &["job", "no"], &["pos", "n", "weight", "keys"]),
+    summed("result", &["job", "pos"], &["n", "at", "entries"]),
+    summed(
+        "task",
+        &["job", "pos"],
+        &[
+            "item",
+            "asked",
+            "state",
+            "attempts",
+            "deaths",
+            "uncharged",
+            "suspect",
+            "not_before",
+            "epoch",
+            "lease",
+            "reason",
+            "error",
+            "finished_at",
+            "entry",
+        ],
+    ),
+];
+
+impl Summed {
+    /// All columns that the sum is of.
+    pub fn columns(&self, before: &str) -> String {
+        let names = self.key.iter().chain(self.columns).map(|column| format!("{before}{column}"));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The sum of some columns' values.
+pub(super) fn sum_of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for value in values {
+        // The type and the length are part of it: no two rows of values are the same bytes.
+        match value {
+            ValueRef::Null => hasher.update(&[0]),
+            ValueRef::Integer(number) => {
+                hasher.update(&[1]);
+                hasher.update(&number.to_le_bytes());
+            }
+            ValueRef::Real(number) => {
+                hasher.update(&[2]);
+                hasher.update(&number.to_bits().to_le_bytes());
+            }
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                hasher.update(&[3 + u8::from(matches!(value, ValueRef::Blob(_)))]);
+                hasher.update(&(bytes.len() as u64).to_le_bytes());
+                hasher.update(bytes);
+            }
+        }
+    }
+    hasher.finalize().into()
+}
+
+/// Whether a row's sum, in one of its columns, is that of others; true where it has none yet.
+pub(super) fn fits(row: &Row<'_>, sum: usize, of: &[usize]) -> Result<bool> {
+    let Some(sum) = row.get::<_, Option<i64>>(sum)? else { return Ok(true) };
+    let values = of.iter().map(|&column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(sum_of(values) == sum)
+}
+
+/// Gives a connection the function `row_sum`.
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function(FUNCTION, -1, flags, |context| {
+        Ok(sum_of((0..context.len()).map(|at| context.get_raw(at))))
+    })
+}
+
+/// From here on, what this connection writes has sums.
+pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
+    register(connection)?;
+    for summed in &BY_TRIGGER {
+        let Summed { table, key, columns } = summed;
+        let row = key.iter().map(|column| format!("{column} = NEW.{column}")).collect::<Vec<_>>().join(" AND ");
+        let put = format!("UPDATE {table} SET sum = {FUNCTION}({}) WHERE {row}", summed.columns("NEW."));
+        let written = key.iter().chain(*columns).copied().collect::<Vec<_>>().join(", ");
+        connection.execute_batch(&format!(
+            "CREATE TEMP TRIGGER {table}_inserted AFTER INSERT ON main.{table} BEGIN {put}; END;
+             CREATE TEMP TRIGGER {table}_updated AFTER UPDATE OF {written} ON main.{table} BEGIN {put}; END;"
+        ))?;
+    }
+    Ok(())
+}
