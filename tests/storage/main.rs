@@ -7,8 +7,8 @@
 #[path = "../common/daemon.rs"]
 mod daemon;
 // mod full_disk;
-// mod power_cut;
-// mod record;
+mod power_cut;
+mod record;
 mod rng;
 mod shim;
 mod sweep;

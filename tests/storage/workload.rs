@@ -1,6 +1,6 @@
 //! A client that writes down what the daemon acknowledges, and compares that with what the daemon returns later.
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -67,17 +67,22 @@ struct Entry {
 
 /// What was acknowledged, with the length of the shim's record at that moment.
 #[derive(Debug, Default)]
-pub struct Ledger(RefCell<Vec<Entry>>);
+pub struct Ledger(Mutex<Vec<Entry>>);
 
 impl Ledger {
     fn note(&self, at: u64, subject: &str, promise: Option<Promise>) {
-        self.0.borrow_mut().push(Entry { at, subject: subject.to_owned(), promise });
+        self.0.lock().unwrap().push(Entry { at, subject: subject.to_owned(), promise });
+    }
+
+    /// The lengths of the record at which something was acknowledged.
+    pub fn moments(&self) -> Vec<u64> {
+        self.0.lock().unwrap().iter().filter(|entry| entry.promise.is_some()).map(|entry| entry.at).collect()
     }
 
     /// What is promised once the record has that length.
     pub fn promises(&self, at: u64) -> BTreeMap<String, Promise> {
         let mut promises = BTreeMap::new();
-        for entry in self.0.borrow().iter().filter(|entry| entry.at <= at) {
+        for entry in self.0.lock().unwrap().iter().filter(|entry| entry.at <= at) {
             match &entry.promise {
                 Some(promise) => promises.insert(entry.subject.clone(), promise.clone()),
                 None => promises.remove(&entry.subject),
