@@ -15,6 +15,7 @@
 //! `cargo bench -- chart` draws `packaging/speed.svg`; the whole run draws it below `target/`.
 
 mod bare;
+mod busy;
 mod bytes;
 mod chart;
 mod child;
@@ -57,12 +58,13 @@ struct Sizes {
 type Bench = fn(&Stock) -> anyhow::Result<Vec<Line>>;
 
 /// In the order of the table. One may make several lines, under the names of all.
-const BENCHES: [(&str, Bench); 13] = [
+const BENCHES: [(&str, Bench); 14] = [
     ("job plain again", job::run),
     ("noop", noop::run),
     ("matching", matching::run),
     ("import", import::run),
     ("live", live::run),
+    ("busy", busy::run),
     ("chart", chart::run),
     ("memory", memory::run),
     ("depth", depth::run),

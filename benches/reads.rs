@@ -45,8 +45,8 @@ pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
     let busy = [0, 1, 2].map(|at| median(busy.iter().map(|times| times[at])));
     eprintln!("  p99 in ms of {}: idle {idle:.2?}, busy {busy:.2?}, deep {deep:.2?}", NAMES.join(", "));
     Ok(vec![
-        line(format!("reads: p99 while {} drain, of idle", grouped(items as f64)), &busy, &idle),
-        line(format!("reads: p99 with {} done, of idle", grouped(stock.sizes.depth as f64)), &deep, &idle),
+        slowest(format!("reads: p99 in ms while {} drain", grouped(items as f64)), &busy, &idle),
+        worst_ratio(format!("reads: p99 with {} done, of idle", grouped(stock.sizes.depth as f64)), &deep, &idle),
     ])
 }
 
@@ -58,8 +58,19 @@ fn look(daemon: &Daemon, job: &str, times: &mut Times) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The worst of the three.
-fn line(what: String, now: &[f64; 3], idle: &[f64; 3]) -> Line {
+/// The slowest of the three calls, in milliseconds.
+fn slowest(what: String, now: &[f64; 3], idle: &[f64; 3]) -> Line {
+    let slowest = (0..NAMES.len()).max_by(|&a, &b| now[a].total_cmp(&now[b])).unwrap_or_default();
+    Line {
+        what,
+        goal: Goal::AtMost(10.0),
+        reached: now[slowest],
+        figures: format!("{}; idle {:.1} ms", NAMES[slowest], idle[slowest]),
+    }
+}
+
+/// The call whose p99 grew most compared to idle.
+fn worst_ratio(what: String, now: &[f64; 3], idle: &[f64; 3]) -> Line {
     let ratio = |at: &usize| now[*at] / idle[*at];
     let worst = (0..NAMES.len()).max_by(|a, b| ratio(a).total_cmp(&ratio(b))).unwrap_or_default();
     Line {

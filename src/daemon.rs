@@ -128,15 +128,15 @@ impl Daemon {
 
     /// Waits for a signal; an error where the engine gave up.
     pub fn wait(&self, signals: &Receiver<()>) -> anyhow::Result<()> {
-        select! {
+        let why = select! {
             recv(signals) -> _ => {
                 info!("stopping: what is being analysed ends, the rest goes back to the queue");
-                Ok(())
+                return Ok(());
             }
-            recv(self.failed) -> why => {
-                Err(anyhow!(why.unwrap_or_default()).context("stopped, because the database cannot be relied on"))
-            }
-        }
+            recv(self.failed) -> why => why,
+            recv(self.store.failed()) -> why => why,
+        };
+        Err(anyhow!(why.unwrap_or_default()).context("stopped, because the database cannot be relied on"))
     }
 
     /// From the front to the back: no new requests, no new leases, what is in flight committed, the log folded in.

@@ -1,13 +1,13 @@
-//! What the operating system lends: the data directory and its lock, signals, systemd's services, free space, turns at the
-//! processor, and files that appear whole. The only home of signal-hook, sd-notify, rustix and memmap2.
+//! Operating system services: the data directory and its lock, signals, systemd, free space, mapped files, and atomic
+//! replacement of files. Only this module uses signal-hook, sd-notify, rustix and memmap2.
 
-pub mod courtesy;
 pub mod mapped;
 pub mod process;
 pub mod systemd;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use rustix::fs::{Access, OFlags};
+use rustix::fs::{Access, FallocateFlags, OFlags};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -223,6 +224,39 @@ pub fn is_broken_pipe(error: &io::Error) -> bool {
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let fs = rustix::fs::statvfs(path)?;
     Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// Opens a regular file of ours to read and write. Never follows a link, and never waits for the other end of a FIFO.
+///
+/// # Errors
+///
+/// `NotFound`; `InvalidInput` for anything but a regular file; any other error of the system. None of them names the path.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    open_regular_with(path, OpenOptions::new().read(true).write(true))
+}
+
+fn open_regular_with(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: move it away");
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = how.custom_flags(flags).open(path).map_err(|error| match Errno::from_io_error(&error) {
+        // A link, a directory, a FIFO without a reader, a socket.
+        Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => not_regular(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Allocates the blocks of `bytes` bytes of a file from `offset` on, so that a later write there needs no space. What the
+/// file holds stays. Does nothing on a file system that cannot allocate.
+///
+/// # Errors
+///
+/// `StorageFull` or `QuotaExceeded` where there is no room; any other error of the disk.
+pub fn allocate(file: impl AsFd, offset: u64, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        allocated => Ok(allocated?),
+    }
 }
 
 /// Whether this process may make files in `dir`.

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, error, warn};
+use log::{error, warn};
 
 pub use rules::Compile;
 pub use stats::{Speed, Totals};
@@ -32,7 +32,6 @@ use self::shared::Shared;
 use crate::histogram::Observed;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
-use crate::os::courtesy;
 use crate::store::{Recovered, Result, Steering, Store};
 
 /// What the engine is told once.
@@ -126,10 +125,6 @@ impl Engine {
         for slot in 0..workers {
             let (work, outcomes) = (bulk_work.clone(), outcomes.clone());
             self.spawn(&format!("work-{slot}"), move |shared| {
-                // Those who ask, live items and the writer get most of the processor; by `give_way` they get it soon.
-                if !courtesy::step_back() {
-                    debug!("work-{slot} may not change its priority");
-                }
                 work::work_until_closed(shared, slot, &work, &outcomes);
             })?;
         }

@@ -15,7 +15,6 @@ use crate::histogram::Histogram;
 use crate::job::{JobId, Lane};
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
-use crate::os::courtesy;
 use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
 
 /// A lease on its way to a worker.
@@ -42,7 +41,6 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<(Lane, LeaseOutcome)>) {
     let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
-        courtesy::begin();
         let mut lease = Progress::new(&work, &shared.stats, outcomes);
         let worked = match &work.rules.way {
             Way::Label(rules) => desk.analyse_lease(&work, rules, &mut lease),
@@ -134,9 +132,6 @@ impl Desk<'_> {
                     false => self.attempt(&mut scopes, item, read)?,
                 };
                 lease.push(done(item, finding));
-                if work.rules.lane == Lane::Bulk {
-                    courtesy::give_way();
-                }
                 if lease.is_due() {
                     self.tell_times();
                     lease.send(false);
@@ -173,7 +168,6 @@ impl Desk<'_> {
         let analysed = analyse_guarded(&*rules.labeller, &document, &scope.topics);
         self.analyses.took(since.elapsed());
         let found = analysed.and_then(|detections| rules.by_place(&detections));
-        // Before this thread gives way to others: a kill meanwhile is not this item's fault.
         shared.ends(self.slot);
         Ok(match found {
             Ok(found) => Finding::Read { stood: stood.clone(), scope: Arc::clone(&scope.scope), found },

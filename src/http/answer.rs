@@ -98,7 +98,7 @@ impl From<store::Error> for Problem {
             Error::NoRoom(_) => Problem::new(507, "storage_full", detail),
             Error::Busy(_) => Problem::new(429, "too_many_requests", detail),
             Error::Stopping => Problem::new(503, "shutting_down", detail),
-            Error::Damaged(_) | Error::Unusable(_) | Error::Database(_) => {
+            Error::Damaged(_) | Error::Unusable(_) | Error::Database(_) | Error::Io(_) | Error::NotSynced(_) => {
                 // What is wrong with the database is for the operator, in the log.
                 log::error!("a request failed: {detail}");
                 Problem::internal()

@@ -39,7 +39,6 @@ pub use self::gate::{Listener, Pulse};
 use self::routes::Route;
 use crate::config::Config;
 use crate::engine::{Compile, Engine};
-use crate::os::courtesy;
 use crate::store::Store;
 use crate::when;
 
@@ -215,7 +214,6 @@ impl Behind {
 
     fn answer(&self, mut request: Request) {
         let begun = Instant::now();
-        courtesy::asked();
         let mut route = None;
         let handled = self.handle(&mut request, &mut route);
         if let Err(problem) = &handled {

@@ -22,7 +22,6 @@ use super::{Error, Result, Store};
 use crate::job::{JobId, LabelCounts, Lane, Reason, TaskState};
 use crate::label::{Edit, Evidence, Place, ProgramNo, Provenance, Revision, Scope, TopicNo};
 use crate::model::{Failure, Millis};
-use crate::os::courtesy;
 
 /// Where leased items came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -293,7 +292,6 @@ impl Commit<'_> {
         let mut sum = Sum { ledger, changes: Changes::new(Provenance { job, revision, at: self.now }) };
         for done in &outcome.done {
             apply(self, &mut sum, done)?;
-            courtesy::give_way();
         }
         sum.changes.flush(self.tx)?;
         // Late words on tasks that were given to others come to nothing: their job may be gone by now.

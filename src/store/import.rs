@@ -18,7 +18,6 @@ use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks};
 use crate::lines::{IncomingMark, MarkWord};
 use crate::model::{Block, Kind, Millis, Transcript};
-use crate::os::courtesy;
 
 /// For each item that comes so many of the store's keys are learned, until all are known: so no import waits long for it.
 const KEYS_AN_ITEM: usize = 16;
@@ -74,7 +73,6 @@ impl Store {
                     tx.hashes().learn(tx, KEYS_AN_ITEM * LEARNED_AT_ONCE.min(batch.len() - nth))?;
                 }
                 importing.put(item)?;
-                courtesy::give_way();
             }
             let outcome = importing.end()?;
             tx.count(|tally| tally.imported.add(outcome.counts));

@@ -13,7 +13,6 @@ use super::Result;
 use super::rows::{ItemRow, item_by_no};
 use super::writer::Tx;
 use crate::model::Kind;
-use crate::os::courtesy;
 
 /// Whenever this many more items have numbers, the keys of one range are moved on, from each table but the last.
 const ITEMS_A_MOVE: i64 = 2_048;
@@ -93,7 +92,6 @@ impl Tx<'_> {
     fn move_keys(&self, range: [i64; 2], insert: &str, delete: &str) -> Result<()> {
         for sql in [insert, delete] {
             self.prepare_cached(sql)?.execute(range)?;
-            courtesy::give_way();
         }
         Ok(())
     }

@@ -33,16 +33,20 @@ mod recover;
 mod restore;
 mod rows;
 mod schema;
+mod system_calls;
 mod tasks;
 mod touched;
 mod undo;
 mod upgrade;
+mod wal;
 mod writer;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use backup::{Copy, SCRATCH};
@@ -117,6 +121,12 @@ pub enum Error {
     Damaged(String),
     #[error("{0}")]
     Unusable(String),
+    /// The disk failed, which says nothing about the database.
+    #[error("the disk failed: {0}")]
+    Io(String),
+    /// An fsync failed: what it covered may never reach the disk, although this process still reads it.
+    #[error("the disk failed to sync: {0}")]
+    NotSynced(String),
     #[error("the daemon is stopping")]
     Stopping,
     #[error("database: {0}")]
@@ -133,15 +143,28 @@ impl Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        // A full disk has another name where the shared memory of the log cannot grow.
-        if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
-            return Error::Full;
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Error::Full,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(error.to_string()),
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE};
+        match error.sqlite_error().map(|error| (error.code, error.extended_code)) {
+            // A full disk has another name where the shared memory of the log cannot grow.
+            Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Error::Full,
+            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => Error::Damaged(error.to_string()),
+            Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Error::NotSynced(error.to_string()),
+            Some((ErrorCode::SystemIoFailure | ErrorCode::CannotOpen, _)) => Error::Io(error.to_string()),
             _ => Error::Database(error.to_string()),
         }
+    }
+}
+
+/// Completes an error of this connection by what the operating system said. A disk without space is [`Error::Full`],
+/// whichever call met it.
+fn with_system_error(connection: &Connection, error: Error) -> Error {
+    let (Error::Io(_) | Error::NotSynced(_)) = error else { return error };
+    let Some(system) = system_calls::last_error(connection) else { return error };
+    match error {
+        _ if Error::from_io(&system) == Error::Full => Error::Full,
+        Error::NotSynced(text) => Error::NotSynced(format!("{system} (SQLite: {text})")),
+        Error::Io(text) => Error::Io(format!("{system} (SQLite: {text})")),
+        other => other,
     }
 }
 
@@ -151,12 +174,18 @@ impl From<codec::Damaged> for Error {
     }
 }
 
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Error {
+impl Error {
+    fn from_io(error: &io::Error) -> Error {
         match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::Full,
-            _ => Error::Database(error.to_string()),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,
+            _ => Error::Io(error.to_string()),
         }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::from_io(&error)
     }
 }
 
@@ -191,11 +220,14 @@ impl Store {
                 rusqlite::version()
             )));
         }
+        system_calls::install()?;
         backup::clear_scratch(dir);
         let path = dir.join(FILE);
+        wal::write_again(&path)?;
         let mut connection = Connection::open(&path)
             .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
         schema::prepare(&mut connection, &path, durability)?;
+        wal::fold_at_open(&connection)?;
         let names = Arc::new(RwLock::new(Names::load(&connection)?));
         let readers = r2d2::Pool::builder()
             // More than can read at once (requests and threads of the engine): a worker that waited in vain for long
@@ -218,14 +250,17 @@ impl Store {
     /// Bytes of the database file and of its write-ahead log.
     pub fn sizes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-        let mut wal = self.path.clone().into_os_string();
-        wal.push("-wal");
-        (size(&self.path), size(Path::new(&wal)))
+        (size(&self.path), size(&wal::path_of(&self.path)))
     }
 
     /// Ids of programs, topics and phrases by number, and back.
     pub fn names(&self) -> std::sync::RwLockReadGuard<'_, Names> {
         self.names.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Gets the reason once, when the writer cannot go on: the process must end, and its next start recovers.
+    pub fn failed(&self) -> &Receiver<String> {
+        self.writer.failed()
     }
 
     /// Ends the writer after all that was sent to it; the write-ahead log is folded into the database.
@@ -248,9 +283,14 @@ impl Store {
 
     fn read<T>(&self, verb: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let connection = self.readers.get().map_err(|error| Error::Database(error.to_string()))?;
-        connection.execute_batch("BEGIN")?;
-        let answer = verb(&connection);
-        connection.execute_batch("ROLLBACK")?;
+        let begun = connection.execute_batch("BEGIN").map_err(Error::from);
+        let answer = begun.and_then(|()| verb(&connection)).map_err(|error| with_system_error(&connection, error));
+        // SQLite ends the transaction by itself after some errors. The pool drops a connection that is still in one.
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            log::warn!("a read transaction could not be ended: {error}");
+        }
         answer
     }
 

@@ -1,6 +1,8 @@
 //! Numbers for the ids that rows would otherwise repeat: programs, topics, phrases, shapes.
 //!
-//! All of them fit in memory, so looking one up never touches the database. Only the writer gives out new numbers.
+//! All of them fit in memory, so looking one up never touches the database. Only the writer gives out new numbers. It
+//! adds a name before the commit, and removes it when the transaction is rolled back. A number is used once in a process,
+//! also when its transaction is rolled back: a thread that read the number too early never sees it mean another name.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -30,17 +32,46 @@ pub struct Shape {
 struct Table<T: ?Sized> {
     by_name: FxHashMap<Arc<T>, i64>,
     by_no: FxHashMap<i64, Arc<T>>,
+    /// The highest number that was ever given.
+    last: i64,
 }
 
 impl<T: Eq + Hash + ?Sized> Table<T> {
     fn new() -> Self {
-        Table { by_name: FxHashMap::default(), by_no: FxHashMap::default() }
+        Table { by_name: FxHashMap::default(), by_no: FxHashMap::default(), last: 0 }
+    }
+
+    fn next_no(&mut self) -> i64 {
+        self.last += 1;
+        self.last
     }
 
     fn insert(&mut self, no: i64, name: Arc<T>) {
+        self.last = self.last.max(no);
         self.by_no.insert(no, Arc::clone(&name));
         self.by_name.insert(name, no);
     }
+
+    fn remove(&mut self, no: i64) {
+        if let Some(name) = self.by_no.remove(&no) {
+            self.by_name.remove(&name);
+        }
+    }
+}
+
+/// The tables of plain text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    Program,
+    Topic,
+    Phrase,
+}
+
+/// A name that a transaction added, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interned {
+    Word(Word, i64),
+    Shape(i64),
 }
 
 #[derive(Debug)]
@@ -81,6 +112,30 @@ impl Names {
             phrases: words("SELECT no, text FROM phrase")?,
             shapes,
         })
+    }
+
+    /// Removes a name whose transaction was rolled back.
+    pub(super) fn forget(&mut self, name: Interned) {
+        match name {
+            Interned::Word(word, no) => self.words_mut(word).remove(no),
+            Interned::Shape(no) => self.shapes.remove(no),
+        }
+    }
+
+    fn words(&self, word: Word) -> &Table<str> {
+        match word {
+            Word::Program => &self.programs,
+            Word::Topic => &self.topics,
+            Word::Phrase => &self.phrases,
+        }
+    }
+
+    fn words_mut(&mut self, word: Word) -> &mut Table<str> {
+        match word {
+            Word::Program => &mut self.programs,
+            Word::Topic => &mut self.topics,
+            Word::Phrase => &mut self.phrases,
+        }
     }
 
     pub fn program(&self, id: &str) -> Option<ProgramNo> {
@@ -152,50 +207,100 @@ pub(super) fn list_into(list: &[String]) -> String {
 /// Numbers for names, given out where there is none yet.
 impl Tx<'_> {
     pub fn intern_program(&self, id: &str) -> Result<ProgramNo> {
-        intern(self, id, |n| &n.programs, |n| &mut n.programs, "INSERT INTO program (id) VALUES (?)")
+        self.intern(Word::Program, id, "INSERT INTO program (no, id) VALUES (?, ?)")
     }
 
     pub fn intern_topic(&self, id: &str) -> Result<TopicNo> {
-        intern(self, id, |n| &n.topics, |n| &mut n.topics, "INSERT INTO topic (id) VALUES (?)")
+        self.intern(Word::Topic, id, "INSERT INTO topic (no, id) VALUES (?, ?)")
     }
 
     pub fn intern_phrase(&self, text: &str) -> Result<PhraseNo> {
-        intern(self, text, |n| &n.phrases, |n| &mut n.phrases, "INSERT INTO phrase (text) VALUES (?)")
+        self.intern(Word::Phrase, text, "INSERT INTO phrase (no, text) VALUES (?, ?)")
     }
 
     pub fn intern_shape(&self, shape: &Shape) -> Result<i64> {
         if let Some(&no) = self.names().shapes.by_name.get(shape) {
             return Ok(no);
         }
-        self.prepare_cached("INSERT INTO shape (kind, media, programs, languages) VALUES (?, ?, ?, ?)")?.execute(
-            params![
+        let no = self.names_mut().shapes.next_no();
+        self.prepare_cached("INSERT INTO shape (no, kind, media, programs, languages) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![
+                no,
                 shape.kind.as_str(),
                 shape.media.as_deref().unwrap_or(""),
                 list_into(&shape.programs),
                 list_into(&shape.languages)
-            ],
-        )?;
-        let no = self.last_insert_rowid();
+            ])?;
         self.names_mut().shapes.insert(no, Arc::new(shape.clone()));
+        self.note_interned(Interned::Shape(no));
         for program in &shape.programs {
             self.intern_program(program)?;
         }
         Ok(no)
     }
+
+    fn intern(&self, word: Word, name: &str, insert: &str) -> Result<u32> {
+        if let Some(no) = number(self.names().words(word), name) {
+            return Ok(no);
+        }
+        let no = self.names_mut().words_mut(word).next_no();
+        let as_stored = u32::try_from(no).map_err(|_| Error::Invalid(format!("there are too many {word:?} names")))?;
+        self.prepare_cached(insert)?.execute(params![no, name])?;
+        self.names_mut().words_mut(word).insert(no, Arc::from(name));
+        self.note_interned(Interned::Word(word, no));
+        Ok(as_stored)
+    }
 }
 
-fn intern(
-    tx: &Tx<'_>,
-    name: &str,
-    table: fn(&Names) -> &Table<str>,
-    table_mut: fn(&mut Names) -> &mut Table<str>,
-    sql: &str,
-) -> Result<u32> {
-    if let Some(no) = number(table(&tx.names()), name) {
-        return Ok(no);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Durability, Store};
+
+    fn shape(program: &str) -> Shape {
+        Shape { kind: Kind::Note, media: None, programs: vec![program.into()], languages: Vec::new() }
     }
-    tx.prepare_cached(sql)?.execute([name])?;
-    let no = tx.last_insert_rowid();
-    table_mut(&mut tx.names_mut()).insert(no, Arc::from(name));
-    u32::try_from(no).map_err(|_| Error::Invalid("too many names".into()))
+
+    /// The numbers of a program, a topic, a phrase and a shape, all named after `name`.
+    fn intern(tx: &Tx<'_>, name: &str) -> Result<[i64; 4]> {
+        let (topic, phrase, shape) = (tx.intern_topic(name)?, tx.intern_phrase(name)?, tx.intern_shape(&shape(name))?);
+        Ok([tx.intern_program(name)?.into(), topic.into(), phrase.into(), shape])
+    }
+
+    fn known(store: &Store, name: &str) -> [Option<i64>; 4] {
+        let names = store.names();
+        let word = |no: Option<u32>| no.map(i64::from);
+        let shape = names.shapes.by_name.get(&shape(name)).copied();
+        [word(names.program(name)), word(names.topic(name)), word(names.phrase(name)), shape]
+    }
+
+    #[test]
+    fn names_of_a_failed_verb_and_of_a_failed_batch_are_forgotten_and_their_numbers_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Durability::Normal).unwrap();
+        let first = store.write(|tx| intern(tx, "first")).unwrap();
+        let refused = store.write(|tx| {
+            intern(tx, "first")?;
+            intern(tx, "verb")?;
+            Err::<(), Error>(Error::Conflict("refused".into()))
+        });
+        assert_eq!(refused, Err(Error::Conflict("refused".into())));
+        // As SQLite ends a transaction by itself when a write fails.
+        let failed = store.write(|tx| {
+            intern(tx, "batch")?;
+            tx.execute_batch("ROLLBACK")?;
+            Err::<(), Error>(Error::Io("as if the disk failed".into()))
+        });
+        assert!(matches!(failed, Err(Error::Io(_))), "{failed:?}");
+        assert_eq!(known(&store, "first"), first.map(Some), "committed names stay");
+        assert_eq!((known(&store, "verb"), known(&store, "batch")), ([None; 4], [None; 4]));
+
+        let next = store.write(|tx| intern(tx, "next")).unwrap();
+        assert!(next.iter().zip(first).all(|(next, first)| *next == first + 3), "{next:?} after {first:?}");
+        store.close();
+        let store = Store::open(dir.path(), Durability::Normal).unwrap();
+        assert_eq!((known(&store, "first"), known(&store, "next")), (first.map(Some), next.map(Some)));
+        assert_eq!((known(&store, "verb"), known(&store, "batch")), ([None; 4], [None; 4]));
+        store.close();
+    }
 }

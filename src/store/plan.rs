@@ -8,7 +8,7 @@ use super::count::fitting_shapes;
 use super::frozen::{CHUNK_ITEMS, Frozen, ITEM_WEIGHT};
 use super::jobs::{job_by_id, job_row};
 use super::writer::Tx;
-use super::{Error, Readers, Result, Store};
+use super::{Error, Readers, Result, Store, with_system_error};
 use crate::job::{Job, JobId, JobState};
 use crate::model::Millis;
 
@@ -89,7 +89,9 @@ impl Store {
 impl Drop for Planning<'_> {
     fn drop(&mut self) {
         // The connection goes back to the pool: the next reader wants a snapshot of its own.
-        if let Err(error) = self.snapshot.execute_batch("ROLLBACK") {
+        if !self.snapshot.is_autocommit()
+            && let Err(error) = self.snapshot.execute_batch("ROLLBACK")
+        {
             log::warn!("the snapshot of job {} could not be ended: {error}", self.job.id);
         }
     }
@@ -143,7 +145,11 @@ impl Planning<'_> {
 
     /// The keys from `(at, item)` on. All pages but the last are whole chunks, so that the chunk of a position is known
     /// without looking.
-    fn page(&self, (at, item): Border) -> Result<Page> {
+    fn page(&self, from: Border) -> Result<Page> {
+        self.read_page(from).map_err(|error| with_system_error(&self.snapshot, error))
+    }
+
+    fn read_page(&self, (at, item): Border) -> Result<Page> {
         let mut list = Frozen::default();
         // In two goes: a comparison of both columns would be looked up by the first alone, and walk anew at each page over
         // all items of one time.

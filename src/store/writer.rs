@@ -3,6 +3,25 @@
 //! It takes one verb, then what else is waiting, runs each in a savepoint of its own, commits all of them at once and
 //! replies only then: many callers share one sync of the disk, and nobody hears of a change that is not durable. A verb
 //! that fails is rolled back alone. Between batches it checkpoints, so that no other thread ever has to.
+//!
+//! # Memory that mirrors rows, and what happens to it after a rollback
+//!
+//! | memory | after a rollback |
+//! |---|---|
+//! | [`Names`] | [`Tx::forget_interned`] removes the names of the failed verb or batch. It reads nothing, so it cannot fail. A number is never given twice in one process, so a number that another thread saw too early means nothing later |
+//! | [`KnownHashes`] | keeps the hashes of the failed verb: false positives, which cost one look-up |
+//! | [`Touched`] | counts the rows of the failed verb as changed: a commit reads them again |
+//! | `Tx::changes` | leaves a gap in the numbers of changes |
+//! | [`Tally`], `Tx::news` | are dropped with the verb or the batch |
+//! | [`wal::pages`] | changes only at a commit or a checkpoint |
+//! | compiled revisions, scopes and job settings of the engine | come from committed rows, and by number from [`Names`] |
+//! | statements that SQLite prepared | are SQLite's own; it prepares them again when the schema changed |
+//!
+//! # When the writer ends
+//!
+//! After a failed fsync, and after a transaction that cannot be ended, the writer refuses every verb and reports the
+//! reason through [`Writer::failed`], so that the process ends. The next start writes the log again
+//! ([`wal::write_again`]) and reads everything from the disk.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Deref;
@@ -13,13 +32,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
 use rusqlite::Connection;
-use rusqlite::hooks::Wal;
+use rusqlite::config::DbConfig;
 
 use super::keys::KnownHashes;
 use super::measured::{Measured, Tally};
+use super::names::Interned;
 use super::touched::{Seen, Touched};
-use super::{Error, Names, Result};
-use crate::os::courtesy;
+use super::{Error, Names, Result, wal, with_system_error};
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
 const WAITING: usize = 256;
@@ -43,8 +62,8 @@ pub(super) struct Tx<'a> {
     names: &'a RwLock<Names>,
     touched: &'a Touched,
     hashes: RefCell<KnownHashes>,
-    /// A verb of this batch gave out new numbers: if it is rolled back, they must be forgotten.
-    interned: Cell<bool>,
+    /// The names that this batch added, oldest first.
+    interned: RefCell<Vec<Interned>>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
     changes: Cell<i64>,
     /// A verb of this batch wants the log cut after its commit, before its reply.
@@ -64,8 +83,12 @@ impl Tx<'_> {
     }
 
     pub fn names_mut(&self) -> std::sync::RwLockWriteGuard<'_, Names> {
-        self.interned.set(true);
         self.names.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A name was added to [`Names`]: it goes if the verb or the batch is rolled back.
+    pub fn note_interned(&self, name: Interned) {
+        self.interned.borrow_mut().push(name);
     }
 
     pub fn next_change(&self) -> i64 {
@@ -101,12 +124,13 @@ impl Tx<'_> {
         count(&mut self.tally.borrow_mut());
     }
 
-    fn forget_names(&self) -> Result<()> {
-        if self.interned.get() {
-            let names = Names::load(self.connection)?;
-            *self.names_mut() = names;
+    /// Removes the names that this batch added, but for the first `kept`.
+    fn forget_interned(&self, kept: usize) {
+        let mut interned = self.interned.borrow_mut();
+        if interned.len() > kept {
+            let mut names = self.names_mut();
+            interned.drain(kept..).for_each(|name| names.forget(name));
         }
-        Ok(())
     }
 }
 
@@ -132,6 +156,7 @@ impl<T> Promise<T> {
 pub(super) struct Writer {
     verbs: Mutex<Option<Sender<Verb>>>,
     touched: Arc<Touched>,
+    failed: Receiver<String>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -144,15 +169,21 @@ impl Writer {
         )?;
         rusqlite::vtab::array::load_module(&connection)?;
         connection.set_prepared_statement_cache_capacity(128);
-        connection.wal_hook(Some(note_log_pages))?;
+        wal::watch(&mut connection)?;
         let touched = Touched::watch(&mut connection)?;
         let watched = Arc::clone(&touched);
         let (sender, receiver) = bounded(WAITING);
+        let (failing, failed) = bounded(1);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver))
+            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver, &failing))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
-        Ok(Writer { verbs: Mutex::new(Some(sender)), touched, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { verbs: Mutex::new(Some(sender)), touched, failed, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Gets the reason once, when the writer cannot go on.
+    pub fn failed(&self) -> &Receiver<String> {
+        &self.failed
     }
 
     /// For whoever begins to read after this.
@@ -214,30 +245,31 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+    let interned = tx.interned.borrow().len();
     tx.prepare_cached("SAVEPOINT verb")?.execute([])?;
-    match verb(tx) {
+    let error = match verb(tx) {
         Ok(value) => {
             tx.prepare_cached("RELEASE verb")?.execute([])?;
             tx.batch_tally.borrow_mut().add(tx.tally.take());
-            Ok(value)
+            return Ok(value);
         }
-        Err(error) => {
-            tx.tally.take();
-            // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
-            if !tx.is_autocommit()
-                && let Err(error) = tx.execute_batch("ROLLBACK TO verb; RELEASE verb")
-            {
-                // Half of a verb must not be committed with the others.
-                error!("a verb could not be rolled back, so all of its batch are: {error}");
-                roll_back(tx);
-            }
-            if tx.is_autocommit() {
-                tx.broken.replace(Some(error.clone()));
-            }
-            tx.forget_names()?;
-            Err(error)
-        }
+        Err(error) => with_system_error(tx, error),
+    };
+    tx.tally.take();
+    // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
+    if !tx.is_autocommit()
+        && let Err(error) = tx.execute_batch("ROLLBACK TO verb; RELEASE verb")
+    {
+        // Half of a verb must not be committed with the others.
+        error!("a verb could not be rolled back, so its whole batch is: {error}");
+        roll_back(tx);
     }
+    if tx.is_autocommit() {
+        tx.broken.replace(Some(error.clone()));
+    } else {
+        tx.forget_interned(interned);
+    }
+    Err(error)
 }
 
 fn write_until_closed(
@@ -247,13 +279,14 @@ fn write_until_closed(
     measured: &Measured,
     changes: i64,
     verbs: &Receiver<Verb>,
+    failing: &Sender<String>,
 ) {
     let tx = Tx {
         connection: &connection,
         names,
         touched,
         hashes: RefCell::new(KnownHashes::none()),
-        interned: Cell::new(false),
+        interned: RefCell::default(),
         changes: Cell::new(changes),
         cut_log: Cell::new(false),
         news: RefCell::default(),
@@ -261,55 +294,91 @@ fn write_until_closed(
         batch_tally: RefCell::default(),
         broken: RefCell::new(None),
     };
+    let Err(error) = write_verbs(&tx, measured, verbs) else { return };
+    error!("the writer ends: {error}");
+    // Folding what may not be on the disk into the database is left to the next start, which writes the log again first.
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        error!("{error}");
+    }
+    // Full: the reason is known.
+    let _ = failing.try_send(error.to_string());
+    for verb in verbs {
+        verb(Err(error.clone()))(&Err(error.clone()));
+    }
+}
+
+/// Runs verbs until there are no more to come.
+///
+/// # Errors
+///
+/// [`Error::NotSynced`] or [`Error::Unusable`] where the writer must not go on.
+fn write_verbs(tx: &Tx<'_>, measured: &Measured, verbs: &Receiver<Verb>) -> Result<()> {
     let mut replies: Vec<Reply> = Vec::with_capacity(TOGETHER);
     let mut log_is_cut = false;
     loop {
         match verbs.recv_timeout(IDLE) {
             Ok(first) => {
-                let begun = Instant::now();
-                let committed = commit_together(&tx, first, verbs, &mut replies);
-                let tally = tx.batch_tally.take();
-                if committed.is_ok() {
-                    touched.committed();
-                    measured.commits.took(begun.elapsed());
-                    measured.committed(tally);
-                }
-                if let Err(error) = &committed {
-                    measured.rolled_back();
-                    warn!("a commit was rolled back: {error}");
-                    if let Err(error) = tx.forget_names() {
-                        error!("names could not be read again: {error}");
-                    }
-                }
-                for line in tx.news.take().into_iter().filter(|_| committed.is_ok()) {
-                    info!("{line}");
-                }
+                let committed = write_batch(tx, measured, first, verbs, &mut replies);
                 // Until no reader is in the way: what was erased is not to stay in the log.
-                if tx.cut_log.get() && cut_log_unless_read(&connection, measured, Duration::ZERO) {
-                    tx.cut_log.set(false);
-                }
+                let cut = match tx.cut_log.get() {
+                    true => wal::cut_unless_read(tx, measured, Duration::ZERO).map(|cut| tx.cut_log.set(!cut)),
+                    false => Ok(()),
+                };
                 replies.drain(..).for_each(|reply| reply(&committed));
+                cut?;
+                if let Err(error @ Error::NotSynced(_)) = committed {
+                    return Err(error);
+                }
+                if !tx.is_autocommit() {
+                    return Err(Error::Unusable("a transaction of the database could not be ended".into()));
+                }
                 log_is_cut = false;
-                if LOG_PAGES.get() >= CHECKPOINT_PAGES {
-                    checkpoint(&connection, measured, "PASSIVE");
+                if wal::pages() >= CHECKPOINT_PAGES {
+                    wal::checkpoint(tx, measured, "PASSIVE")?;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
                 if !log_is_cut {
-                    log_is_cut = cut_log_unless_read(&connection, measured, Duration::ZERO);
+                    log_is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    cut_log_unless_read(&connection, measured, LAST_PATIENCE);
+    wal::cut_unless_read(tx, measured, LAST_PATIENCE).map(drop)
+}
+
+/// Runs and commits what is waiting. The replies are for the caller to send.
+fn write_batch(
+    tx: &Tx<'_>,
+    measured: &Measured,
+    first: Verb,
+    more: &Receiver<Verb>,
+    replies: &mut Vec<Reply>,
+) -> Result<()> {
+    let begun = Instant::now();
+    let committed = commit_together(tx, first, more, replies);
+    let (tally, news) = (tx.batch_tally.take(), tx.news.take());
+    match &committed {
+        Ok(()) => {
+            tx.interned.borrow_mut().clear();
+            tx.touched.committed();
+            measured.commits.took(begun.elapsed());
+            measured.committed(tally);
+            news.iter().for_each(|line| info!("{line}"));
+        }
+        Err(error) => {
+            tx.forget_interned(0);
+            measured.rolled_back();
+            warn!("a commit was rolled back: {error}");
+        }
+    }
+    committed
 }
 
 fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mut Vec<Reply>) -> Result<()> {
-    tx.interned.set(false);
-    courtesy::begin();
     if let Err(error) = tx.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
-        let error = Error::from(error);
+        let error = with_system_error(tx, error.into());
         replies.push(first(Err(error.clone())));
         return Err(error);
     }
@@ -320,8 +389,9 @@ fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mu
         }
     }
     tx.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(|error| {
+        let error = with_system_error(tx, error.into());
         roll_back(tx);
-        Error::from(error)
+        error
     })?;
     Ok(())
 }
@@ -335,46 +405,33 @@ fn roll_back(tx: &Tx<'_>) {
     }
 }
 
-thread_local! {
-    /// Pages in the write-ahead log after the last commit; only the writer's thread commits.
-    static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
-}
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, Store};
+    use super::*;
 
-fn note_log_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
-    LOG_PAGES.set(pages);
-    Ok(())
-}
+    #[test]
+    fn a_failed_sync_ends_the_writer_with_a_reason_and_leaves_the_log_to_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Durability::Normal).unwrap();
+        store.write(|tx| Ok(tx.intern_topic("kept")?)).unwrap();
+        assert!(store.failed().is_empty());
+        let lost = store.write(|tx| {
+            tx.intern_topic("lost")?;
+            tx.execute_batch("ROLLBACK")?;
+            Err::<(), Error>(Error::NotSynced("as if the disk failed".into()))
+        });
+        let reason = store.failed().recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(lost, Err(Error::NotSynced("as if the disk failed".into())));
+        assert!(reason.contains("as if the disk failed"), "{reason}");
+        assert_eq!(store.write(|_| Ok(())), lost, "no verb runs after it");
+        store.close();
+        drop(store);
+        assert!(std::fs::metadata(dir.path().join("relabeld.db-wal")).unwrap().len() > 0, "the log was folded");
 
-/// Cuts the log. Where a reader still needs it after `readers_may`, that is left for another time: the next verb does not
-/// wait for somebody's export, and the end of the daemon not long.
-fn cut_log_unless_read(connection: &Connection, measured: &Measured, readers_may: Duration) -> bool {
-    let patience = |patience| {
-        if let Err(error) = connection.busy_timeout(patience) {
-            warn!("busy_timeout: {error}");
-        }
-    };
-    patience(readers_may);
-    let cut = checkpoint(connection, measured, "TRUNCATE");
-    patience(super::schema::PATIENCE);
-    cut
-}
-
-/// Folds the log back. False where somebody was in the way.
-fn checkpoint(connection: &Connection, measured: &Measured, mode: &str) -> bool {
-    let begun = Instant::now();
-    let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
-    });
-    measured.checkpoints.took(begun.elapsed());
-    match done {
-        // What could not be folded back (a reader still needs it) is tried again after the next commit.
-        Ok((busy, in_log, folded)) => {
-            LOG_PAGES.set((in_log - folded).max(0));
-            busy == 0
-        }
-        Err(error) => {
-            warn!("checkpoint: {error}");
-            false
-        }
+        let store = Store::open(dir.path(), Durability::Normal).unwrap();
+        assert_eq!(std::fs::metadata(dir.path().join("relabeld.db-wal")).unwrap().len(), 0, "the log was not folded");
+        assert!(store.names().topic("kept").is_some() && store.names().topic("lost").is_none());
+        store.close();
     }
 }
