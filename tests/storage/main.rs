@@ -6,7 +6,7 @@
 
 #[path = "../common/daemon.rs"]
 mod daemon;
-// mod full_disk;
+mod full_disk;
 mod power_cut;
 mod record;
 mod rng;
@@ -28,7 +28,8 @@ fn run_all<C: Sync>(cases: &[C], run: impl Fn(&C) -> Vec<String> + Sync) -> Vec<
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((number, case)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, cases.get(n)?)))
+        while let Some((number, case)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, cases.get(n)?)))
         {
             let run = std::panic::AssertUnwindSafe(|| run(case));
             let faults = std::panic::catch_unwind(run).unwrap_or_else(|_| vec!["the test panicked, see above".into()]);

@@ -85,7 +85,7 @@ impl Change {
         }
     }
 
-    /// The change without the bytes that a later write replaces, as several where those are in the middle.
+    /// The write without the bytes that a later change replaces, as two where those are in the middle.
     fn without(&self, from: usize, to: usize) -> Vec<Change> {
         let Change::Write { offset, bytes } = self else { return vec![self.clone()] };
         let end = offset + bytes.len();
@@ -108,17 +108,29 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        let (mut lost, synced): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| pending.lost);
-        for Pending { change, .. } in synced {
-            change.apply(&mut self.synced);
-            // What is written again and synced is on the disk, whatever became of it before.
-            if let Change::Write { offset, bytes } = &change {
-                let end = offset + bytes.len();
-                let rest = lost.iter().flat_map(|old| old.change.without(*offset, end));
-                lost = rest.map(|change| Pending { change, lost: true }).collect();
+        let mut lost: Vec<Pending> = Vec::new();
+        for pending in std::mem::take(&mut self.pending) {
+            if pending.lost {
+                lost.push(pending);
+                continue;
             }
+            pending.change.apply(&mut self.synced);
+            // Bytes that are written again and synced are on the disk, whatever became of them before.
+            let (from, to) = match &pending.change {
+                Change::Write { offset, bytes } => (*offset, offset + bytes.len()),
+                Change::Truncate(length) => (*length, usize::MAX),
+            };
+            let rest = lost.iter().flat_map(|old| old.change.without(from, to));
+            lost = rest.map(|change| Pending { change, lost: true }).collect();
         }
         self.pending = lost;
+    }
+
+    /// The bytes that were to be synced are lost, unless they are written again. A new length is not: it is in the file
+    /// system's own journal.
+    fn fail_sync(&mut self) {
+        let writes = self.pending.iter_mut().filter(|pending| matches!(pending.change, Change::Write { .. }));
+        writes.for_each(|pending| pending.lost = true);
     }
 }
 
@@ -191,10 +203,11 @@ impl Disk {
             What::Sync => match self.names.get(path) {
                 Some(&file) => {
                     self.files[file].sync();
-                    // Linux file systems sync the new name of a file with it.
-                    let is_name = |change: &NameChange| matches!(change, NameChange::Link(_, linked) if *linked == file);
+                    // Linux file systems sync the new name of a file with it, and the changes of names before that.
+                    let is_name =
+                        |change: &NameChange| matches!(change, NameChange::Link(_, linked) if *linked == file);
                     if let Some(at) = self.pending_names.iter().position(is_name) {
-                        self.pending_names.remove(at).apply(&mut self.synced_names);
+                        self.pending_names.drain(..=at).for_each(|change| change.apply(&mut self.synced_names));
                     }
                 }
                 // A directory.
@@ -202,7 +215,7 @@ impl Disk {
             },
             What::SyncFailed => {
                 if let Some(&file) = self.names.get(path) {
-                    self.files[file].pending.iter_mut().for_each(|pending| pending.lost = true);
+                    self.files[file].fail_sync();
                 }
             }
             What::Write { offset, bytes } => {
@@ -235,8 +248,12 @@ impl Disk {
             let file = &self.files[file];
             let (mut content, mut whole) = (file.synced.clone(), file.synced.clone());
             file.pending.iter().for_each(|pending| pending.change.apply(&mut whole));
-            let kept: Vec<Change> =
-                file.pending.iter().filter(|pending| !pending.lost || rng.percent(25)).map(|p| p.change.clone()).collect();
+            let kept: Vec<Change> = file
+                .pending
+                .iter()
+                .filter(|pending| !pending.lost || rng.percent(25))
+                .map(|p| p.change.clone())
+                .collect();
             let torn: Vec<Change> = kept.iter().flat_map(sectors).collect();
             let kept = if rng.percent(50) { surviving(&torn, rng) } else { surviving(&kept, rng) };
             kept.iter().for_each(|change| change.apply(&mut content));

@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::daemon::{Daemon, Ended, relabeld};
 use super::rng::Rng;
 use super::shim::{
-    ALL_FILES, CHANGES, Counts, DATABASE, EIO, ENOSPC, Effect, Fault, IN_FLIGHT, MAP, NAMES, OPEN, READ, SHM, SYNC, Shim,
-    TRUNCATE, WAL, WRITE,
+    ALL_FILES, CHANGES, Counts, DATABASE, EIO, ENOSPC, Effect, Fault, IN_FLIGHT, MAP, NAMES, OPEN, READ, SHM, SYNC,
+    Shim, TRUNCATE, WAL, WRITE,
 };
 use super::transitions::{self, Items, STEPS, Step};
 use super::workload::{Client, Ledger, Trouble, View, differences};
@@ -128,13 +128,11 @@ fn a_failed_operation_loses_and_damages_nothing() {
 
     let hit = std::sync::atomic::AtomicUsize::new(0);
     let results = run_all(&cases, |case| {
-        let t0 = std::time::Instant::now();
         let own = tempfile::tempdir_in(scratch.path()).unwrap();
         let dir = own.path().join("data");
         let mut run = Run::new(case, &dir, &items, &backup);
         run.run();
         hit.fetch_add(usize::from(run.hit.is_some()), std::sync::atomic::Ordering::Relaxed);
-        if t0.elapsed().as_secs() > 3 { println!("DBG slow {:?} {} {} {:?}", t0.elapsed(), case.name, case.class, case.fault); for t in &run.troubles { println!("   DBG {t}"); } }
         run.report()
     });
     let hit = hit.into_inner();
@@ -212,7 +210,8 @@ impl Undisturbed<'_> {
         let (shim, ledger) = (Shim::new(&dir), Ledger::default());
         let mut counts = shim.counts();
         if transition.kind == Kind::Restore {
-            let restored = shim.relabeld().arg("restore").arg(self.backup).arg("--data-dir").arg(&dir).output().unwrap();
+            let restored =
+                shim.relabeld().arg("restore").arg(self.backup).arg("--data-dir").arg(&dir).output().unwrap();
             assert!(restored.status.success(), "{restored:?}");
         }
         let restored = shim.counts();
@@ -242,7 +241,6 @@ impl Undisturbed<'_> {
         assert_eq!(check(&dir), None, "{}", transition.name);
         let counts = after.since(&counts);
         assert!(counts.of(CHANGES, ALL_FILES) > 0, "{} changes nothing", transition.name);
-        println!("DBG {} {:?}", transition.name, T0.elapsed());
         self.references.push(Reference { transition, before: before.to_owned(), view, counts });
         dir
     }
@@ -347,7 +345,8 @@ impl<'a> Run<'a> {
                 self.judge_end(output.status, &said);
                 self.troubles.push(said);
                 // What is there is whole, or the restore can be repeated.
-                let again = relabeld().arg("restore").arg(self.backup).arg("--data-dir").arg(self.dir).output().unwrap();
+                let again =
+                    relabeld().arg("restore").arg(self.backup).arg("--data-dir").arg(self.dir).output().unwrap();
                 if !again.status.success() && !self.dir.join("relabeld.db").exists() {
                     self.faults.push(format!("a repeated restore: {}", String::from_utf8_lossy(&again.stderr)));
                 }
@@ -370,8 +369,10 @@ impl<'a> Run<'a> {
         }
         let patience = if kind == Kind::Stop { PATIENCE } else { UNDER_FAULTS };
         let client = Client::new(&daemon, &self.shim, &self.ledger, patience);
-        if let Err(trouble) = step(&client, self.items) {
-            self.troubles.push(format!("under the fault: {trouble}"));
+        match step(&client, self.items) {
+            Ok(()) => {}
+            Err(Trouble::Wrong(what)) => self.faults.push(what),
+            Err(trouble) => self.troubles.push(format!("under the fault: {trouble}")),
         }
         if kind == Kind::Stop {
             self.shim.arm(&self.case.fault);
@@ -448,7 +449,11 @@ impl<'a> Run<'a> {
     fn await_end(&mut self) -> Option<()> {
         let daemon = self.daemon.as_mut().unwrap();
         let stopped = daemon.wait().code() == Some(0);
-        if stopped { self.daemon = None } else { self.reap() }
+        if stopped {
+            self.daemon = None
+        } else {
+            self.reap()
+        }
         Some(())
     }
 
@@ -472,7 +477,8 @@ impl<'a> Run<'a> {
             self.logs += &daemon.log();
         }
         // No byte of the files is wrong, so a user who is told so would throw away a good database.
-        let takes_for_damage = |line: &&str| ["damage", "malformed", "not a SQLite"].iter().any(|word| line.contains(word));
+        let takes_for_damage =
+            |line: &&str| ["damage", "malformed", "not a SQLite"].iter().any(|word| line.contains(word));
         if let Some(line) = self.logs.lines().chain(self.troubles.iter().map(String::as_str)).find(takes_for_damage) {
             self.faults.push(format!("the failed operation is taken for damage: {line}"));
         }
@@ -495,4 +501,3 @@ impl<'a> Run<'a> {
         )]
     }
 }
-static T0: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);

@@ -168,8 +168,12 @@ fn pause_and_resume(client: &Client<'_>, _: &Items) -> Attempt {
         control(client, &id, "pause", &["paused"])?;
         let request = client.daemon.ask("PATCH", &path).json(&json!({"priority": 90}));
         let subject = format!("{path}#priority");
-        let steered =
-            client.change(&subject, &format!("PATCH {path}"), &request, Promise::Job(vec![("priority", vec![json!(90)])]));
+        let steered = client.change(
+            &subject,
+            &format!("PATCH {path}"),
+            &request,
+            Promise::Job(vec![("priority", vec![json!(90)])]),
+        );
         match steered {
             Err(Trouble::Refused(_, reply)) if reply.status == 409 => {}
             other => drop(other?),

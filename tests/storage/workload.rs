@@ -1,9 +1,9 @@
 //! A client that writes down what the daemon acknowledges, and compares that with what the daemon returns later.
 
-use std::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub enum Trouble {
     Refused(String, Reply),
     /// What the step waits for did not happen in time.
     Late(String),
-    /// The answer contradicts what the step relies on.
+    /// The answer is wrong, whatever failed.
     Wrong(String),
 }
 
@@ -294,7 +294,8 @@ impl<'a> Client<'a> {
             rows => fold(&rows?, &labels).unwrap_or_else(|fault| fault),
         };
         let mut view = View::from([("feed".to_owned(), vec![feed])]);
-        let evidence = ["kind", "id", "transcript", "block", "topic", "source", "phrase", "score", "start", "end", "revision"];
+        let evidence =
+            ["kind", "id", "transcript", "block", "topic", "source", "phrase", "score", "start", "end", "revision"];
         view.insert("labels".into(), labels.iter().map(|row| pick(row, &evidence)).collect());
         let jobs = self.get("/api/v1/jobs?limit=1000")?;
         let summary = |job: &Value| match job["name"].as_str() {
