@@ -19,6 +19,9 @@ use super::{check, run_all, scratch, setting};
 
 const CUTS: u64 = 120;
 const FAILED_SYNCS: u64 = 24;
+/// Cuts among so many operations after a failed sync.
+const SOON_CUTS: usize = 5;
+const SOON: usize = 60;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn seed() -> u64 {
@@ -213,9 +216,12 @@ fn a_power_cut_after_a_failed_sync_and_a_restart_loses_nothing() {
         life.go(&items, step("single"));
         hit.fetch_add(usize::from(shim.hits() > 0), Ordering::Relaxed);
         let operations = parse(&shim.record());
-        let last = operations.last().unwrap().end;
-        let half = operations[operations.len() / 2 + rng.below(operations.len() as u64 / 2) as usize].end;
-        let found = cut_each(&operations, &life.ledger, &[last, half], seed ^ number as u64, scratch.path());
+        // The end, and moments of the next start, which reads what is not on the disk.
+        let failed = operations.iter().position(Operation::is_failed_sync).unwrap_or_default();
+        let mut cuts = vec![operations.last().unwrap().end];
+        let soon = operations[failed..].len().min(SOON) as u64;
+        cuts.extend((0..SOON_CUTS).map(|_| operations[failed + rng.below(soon) as usize].end));
+        let found = cut_each(&operations, &life.ledger, &cuts, seed ^ number as u64, scratch.path());
         let name = |fault| format!("failed sync {number} (sync {first} of database and log), seed {seed}: {fault}");
         found.into_iter().map(name).collect()
     });

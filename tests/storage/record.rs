@@ -31,6 +31,12 @@ enum What {
     MakeDir,
 }
 
+impl Operation {
+    pub fn is_failed_sync(&self) -> bool {
+        matches!(self.what, What::SyncFailed)
+    }
+}
+
 /// Reads what `note` of `shim.c` writes.
 pub fn parse(record: &[u8]) -> Vec<Operation> {
     let mut operations = Vec::new();
