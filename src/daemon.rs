@@ -24,6 +24,7 @@ use crate::http::calls::Calls;
 use crate::http::{Context, Endpoint, Listener};
 use crate::labeller::{Labeller, panic_is_caught, phrases};
 use crate::model::Catalogue;
+use crate::os::reserve::Reserve;
 use crate::os::systemd::{self, Passed};
 use crate::os::{self, Lock};
 use crate::store::{Durability, FILE, Store};
@@ -77,6 +78,7 @@ impl Daemon {
         // Before anything is made.
         refuse_to_be_reached(&config, &passed)?;
         let lock = os::lock(&config.data_dir)?;
+        release_reserve_if_full(&config.data_dir);
         // Before the database is touched: a port in use must not cost a recovery.
         let (listeners, address) = open_doors(&config, passed)?;
         let access =
@@ -85,7 +87,10 @@ impl Daemon {
             config::Durability::Full => Durability::Full,
             config::Durability::Normal => Durability::Normal,
         };
-        let store = Arc::new(Store::open(&config.data_dir, durability)?);
+        let store = Store::open(&config.data_dir, durability);
+        let store = Arc::new(
+            store.with_context(|| format!("cannot use the database ({})", os::describe_free(&config.data_dir)))?,
+        );
         renew_revision(&store)?;
         let compile = by_phrases();
         let (failing, failed) = bounded(1);
@@ -110,7 +115,7 @@ impl Daemon {
             store.close();
         });
         let endpoint = endpoint.context("cannot serve HTTP")?;
-        os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), 0o644)
+        os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), os::PRIVATE)
             .context("cannot write the file `address`")?;
         let watchdog = Watchdog::start(&store, endpoint.pulse()).context("cannot start the watchdog")?;
         info!("serving on {address}, data in {}", data_dir.display());
@@ -151,6 +156,14 @@ impl Daemon {
             warn!("the file `address` stays: {error}");
         }
         info!("stopped");
+    }
+}
+
+/// A start needs some space, also on a disk that is full.
+fn release_reserve_if_full(data_dir: &Path) {
+    let Ok(reserve) = Reserve::of(data_dir) else { return };
+    if os::free_bytes(data_dir).is_ok_and(|free| free < reserve.bytes()) && reserve.release_all() {
+        warn!("the disk is full: the daemon starts with the space of {}/reserve", data_dir.display());
     }
 }
 

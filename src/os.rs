@@ -3,6 +3,7 @@
 
 pub mod mapped;
 pub mod process;
+pub mod reserve;
 pub mod systemd;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -53,16 +54,8 @@ pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
     // A file of its own: closing a second descriptor of the database would drop SQLite's own locks on it.
     let path = data_dir.join("lock");
     let failed = |source| LockError::File { path: path.clone(), source };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(PRIVATE)
-        // Root restores into a directory of somebody else, who might have put a link to any file here.
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&path)
-        .map_err(failed)?;
+    // Root restores into a directory of somebody else, who might have put a link to any file here.
+    let mut file = open_or_create_private(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => write_pid(&file).map_err(failed)?,
         Err(TryLockError::WouldBlock) => {
@@ -97,7 +90,7 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
         Ok(meta) if !meta.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
         Ok(meta) => tighten_if_fresh(dir, meta.permissions().mode()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir)?;
+            create_private_dir(dir)?;
             // The parent may be one that we may not read; the directory is there all the same.
             sync_parent(dir).or(Ok(()))
         }
@@ -131,13 +124,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 }
 
 fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match fs::remove_file(draft) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        // Gone now, or never there: a crash may have left one behind.
-        _ => {}
-    }
-    // O_EXCL, private from the first byte on: nobody opened it before the mode was right.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(draft)?;
+    let mut file = create_private(draft)?;
     file.write_all(bytes)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
@@ -226,20 +213,55 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
+/// Creates a directory, and its parents, for its owner alone, whatever the umask. One that is there stays as it is.
+pub fn create_private_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(PRIVATE_DIR))
+}
+
+/// Creates a file with exactly [`PRIVATE`], whatever the umask, to read and write. Removes one that is in its place, which a
+/// crash may have left, and never opens what it did not create.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    create_new_private(path)
+}
+
+fn create_new_private(path: &Path) -> io::Result<File> {
+    // O_EXCL, private from the first byte on: nobody opened it before the mode was right.
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(path)?;
+    file.set_permissions(Permissions::from_mode(PRIVATE))?;
+    Ok(file)
+}
+
+/// As [`open_regular`]; creates the file as [`create_private`] does where there is none.
+pub fn open_or_create_private(path: &Path) -> io::Result<File> {
+    match open_regular(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => match create_new_private(path) {
+            // Another process was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_regular(path),
+            created => created,
+        },
+        opened => opened,
+    }
+}
+
 /// Opens a regular file of ours to read and write. Never follows a link, and never waits for the other end of a FIFO.
 ///
 /// # Errors
 ///
 /// `NotFound`; `InvalidInput` for anything but a regular file; any other error of the system. None of them names the path.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    open_regular_with(path, OpenOptions::new().read(true).write(true))
-}
-
-fn open_regular_with(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: move it away");
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = how.custom_flags(flags).open(path).map_err(|error| match Errno::from_io_error(&error) {
-        // A link, a directory, a FIFO without a reader, a socket.
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        // A link, a directory, a socket.
         Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => not_regular(),
         _ => error,
     })?;
@@ -257,6 +279,20 @@ pub fn allocate(file: impl AsFd, offset: u64, bytes: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         allocated => Ok(allocated?),
     }
+}
+
+/// How much space a directory has, for a message: `/var/lib/relabeld has 4096 bytes free`.
+pub fn describe_free(dir: &Path) -> String {
+    match free_bytes(dir) {
+        Ok(free) => format!("{} has {free} bytes free", dir.display()),
+        Err(error) => format!("the free space of {} cannot be seen: {error}", dir.display()),
+    }
+}
+
+/// Bytes of the whole file system of `path`.
+pub fn total_bytes(path: &Path) -> io::Result<u64> {
+    let fs = rustix::fs::statvfs(path)?;
+    Ok(fs.f_blocks.saturating_mul(fs.f_frsize))
 }
 
 /// Whether this process may make files in `dir`.

@@ -3,16 +3,16 @@
 //! It is copied into the scratch directory, checked and settled there, and gets its name last: a kill at any moment
 //! leaves no database or the whole one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::config::{self, Partial};
-use crate::os::{self, PRIVATE};
+use crate::os;
 use crate::store::{Durability, FILE, Header, Restored, SCRATCH, Store};
 use crate::when;
 
@@ -124,12 +124,7 @@ impl Backup {
             bail!("{} has {bytes} bytes, and {free} are free at {}", self.name, scratch.display());
         }
         let copying = || format!("cannot copy {} to {}", self.name, scratch.display());
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(PRIVATE)
-            .open(scratch.join(FILE))
-            .with_context(copying)?;
+        let mut file = os::create_private(&scratch.join(FILE)).with_context(copying)?;
         let bytes = io::copy(&mut self.input, &mut file).with_context(copying)?;
         self.header.check_length(bytes).with_context(|| format!("{} cannot be restored", self.name))
     }
@@ -142,6 +137,7 @@ impl Scratch {
     fn new(dir: &Path) -> anyhow::Result<Scratch> {
         let scratch = Scratch(dir.join(SCRATCH));
         scratch.remove().with_context(|| format!("cannot remove {}", scratch.0.display()))?;
+        // Fails where something is there: root restores into a directory of somebody else, who may have put a link here.
         DirBuilder::new()
             .mode(0o700)
             .create(&scratch.0)

@@ -4,11 +4,14 @@
 //! It outlives the process, not the machine: what a worker stored is in the kernel's page cache when the process dies,
 //! and after a power cut nobody is suspect. It costs no system call and no transaction.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
+
 use crate::job::JobId;
+use crate::os;
 use crate::os::mapped::Words;
 use crate::store::Begun;
 
@@ -26,10 +29,16 @@ pub struct Notes {
 
 impl Notes {
     /// What an earlier process left.
-    pub fn left(dir: &Path) -> io::Result<Vec<Begun>> {
-        let bytes = match std::fs::read(dir.join("begun")) {
+    ///
+    /// # Errors
+    ///
+    /// With the path, where something else than a regular file is in its place.
+    pub fn left(dir: &Path) -> anyhow::Result<Vec<Begun>> {
+        let path = dir.join("begun");
+        let mut bytes = Vec::new();
+        match os::open_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
+            opened => opened.and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| unusable(&path))?,
         };
         let word = |slot: &[u8], at: usize| {
             slot.get(at * 8..at * 8 + 8).and_then(|word| word.try_into().ok()).map_or(0, i64::from_ne_bytes)
@@ -40,8 +49,13 @@ impl Notes {
     }
 
     /// Begins anew for `workers` workers.
-    pub fn create(dir: &Path, epoch: i64, workers: usize) -> io::Result<Notes> {
-        let words = Words::create(&dir.join("begun"), SLOT * workers)?;
+    ///
+    /// # Errors
+    ///
+    /// With the path, as [`Words::create`].
+    pub fn create(dir: &Path, epoch: i64, workers: usize) -> anyhow::Result<Notes> {
+        let path = dir.join("begun");
+        let words = Words::create(&path, SLOT * workers).with_context(|| unusable(&path))?;
         Ok(Notes { words, epoch, slots: workers, forgiving: AtomicBool::new(false) })
     }
 
@@ -69,9 +83,47 @@ impl Notes {
     }
 }
 
+fn unusable(path: &Path) -> String {
+    format!("cannot use {}, which names the items in analysis", path.display())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
     use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_used_and_it_becomes_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("begun");
+        let refused = || {
+            let left = Notes::left(dir.path()).err().map(|error| format!("{error:#}")).unwrap();
+            let made = Notes::create(dir.path(), 1, 1).err().map(|error| format!("{error:#}")).unwrap();
+            assert!(left.contains("begun") && left.contains("not a regular file"), "{left}");
+            assert_eq!(left, made);
+        };
+        std::fs::create_dir(&path).unwrap();
+        refused();
+        std::fs::remove_dir(&path).unwrap();
+        let theirs = dir.path().join("theirs");
+        std::fs::write(&theirs, "precious").unwrap();
+        symlink(&theirs, &path).unwrap();
+        refused();
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"precious");
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        refused();
+        std::fs::remove_file(&path).unwrap();
+
+        let longer = vec![7; 1_000];
+        std::fs::write(&path, longer).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        Notes::create(dir.path(), 1, 1).unwrap();
+        let made = std::fs::metadata(&path).unwrap();
+        assert_eq!((made.mode() & 0o777, made.len()), (0o600, SLOT as u64 * 8));
+        assert_eq!(Notes::left(dir.path()).unwrap(), []);
+    }
 
     #[test]
     fn what_was_begun_and_not_ended_is_left() {

@@ -17,8 +17,8 @@ pub const LEASES: usize = 16;
 const TOGETHER: usize = LEASES * LEASE_ITEMS;
 /// How long at most a bulk job's outcomes wait to be committed with others.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
-/// How long a full disk is left alone before the commit is tried again.
-const UNTIL_THERE_IS_ROOM: Duration = Duration::from_secs(1);
+/// Between two looks at whether a full disk has room again. The lease loop finds that out.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 
 pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutcome)>) {
     while let Ok(first) = outcomes.recv() {
@@ -61,15 +61,17 @@ fn gather(
 fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
     loop {
         match shared.store.commit(Arc::clone(batch), shared.settings.max_attempts, shared.now()) {
-            // It says nothing of `min_free_bytes`: the lease loop looks at that.
             Ok(committed) => return Some(committed),
             Err(Error::Full) => {
                 shared.disk_is_full();
-                if shared.stopping() {
-                    // Nothing is lost: the leases go back at the next start.
-                    return None;
+                // No attempt before there is room: it would take the space of the reserve.
+                while shared.held() {
+                    if shared.stopping() {
+                        // Nothing is lost: the leases go back at the next start.
+                        return None;
+                    }
+                    std::thread::sleep(LOOK_FOR_ROOM);
                 }
-                std::thread::sleep(UNTIL_THERE_IS_ROOM);
             }
             Err(error) => {
                 shared.fail(format!("a commit failed: {error}"));

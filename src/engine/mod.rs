@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, warn};
 
@@ -32,6 +33,7 @@ use self::shared::Shared;
 use crate::histogram::Observed;
 use crate::job::{Job, JobId};
 use crate::model::Millis;
+use crate::os::reserve::Reserve;
 use crate::store::{Recovered, Result, Steering, Store};
 
 /// What the engine is told once.
@@ -74,6 +76,8 @@ impl Engine {
         compile: Arc<Compile>,
         failed: Sender<String>,
     ) -> anyhow::Result<Engine> {
+        let reserve = Reserve::of(&settings.data_dir)
+            .with_context(|| format!("cannot see how large the disk of {} is", settings.data_dir.display()))?;
         let left = begun::Notes::left(&settings.data_dir)?;
         let recovered = store.recover(left, settings.max_attempts, (settings.clock)())?;
         let workers = settings.workers.max(1);
@@ -95,6 +99,7 @@ impl Engine {
             held: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             disk_looked_at: Mutex::new(None),
+            reserve,
             stops: Mutex::default(),
             news: Default::default(),
             wake_lease,
@@ -102,6 +107,8 @@ impl Engine {
             wake_prune,
             failed,
         });
+        // Before anything is answered: `held` is right from the first request on.
+        shared.look_at_disk();
         let engine = Engine { shared, threads: Mutex::default(), recovered };
         engine.spawn_all(workers, lease_woken, plan_woken, prune_woken)?;
         engine.shared.wake_plan();
@@ -177,13 +184,13 @@ impl Engine {
     }
 
     pub fn pause(&self, job: JobId) -> Result<Job> {
-        let paused = self.shared.store.pause_job(job)?;
+        let paused = self.shared.with_reserve(|| self.shared.store.pause_job(job))?;
         self.interrupt_group(job)?;
         Ok(paused)
     }
 
     pub fn resume(&self, job: JobId) -> Result<Job> {
-        let resumed = self.shared.store.resume_job(job)?;
+        let resumed = self.shared.with_reserve(|| self.shared.store.resume_job(job))?;
         if self.shared.store.has_suspects()? && !self.shared.suspects.swap(true, Ordering::Relaxed) {
             // They wait until nothing is in flight, and the live lane with them.
             self.shared.interrupt_all();
@@ -193,7 +200,7 @@ impl Engine {
     }
 
     pub fn cancel(&self, job: JobId) -> Result<Job> {
-        let cancelled = self.shared.store.cancel_job(job, self.shared.now())?;
+        let cancelled = self.shared.with_reserve(|| self.shared.store.cancel_job(job, self.shared.now()))?;
         self.interrupt_group(job)?;
         Ok(cancelled)
     }
@@ -201,7 +208,7 @@ impl Engine {
     /// Changes a job while it runs, at once: what was leased under its old speed goes back.
     pub fn steer(&self, job: JobId, steering: Steering) -> Result<Job> {
         let new_speed = steering.max_per_second.is_some();
-        let steered = self.shared.store.steer_job(job, steering)?;
+        let steered = self.shared.with_reserve(|| self.shared.store.steer_job(job, steering.clone()))?;
         if new_speed {
             self.interrupt_group(job)?;
         }
@@ -211,7 +218,7 @@ impl Engine {
 
     /// Makes an ended job, or a draft, as good as gone.
     pub fn delete(&self, job: JobId) -> Result<()> {
-        self.shared.store.delete_job(job)?;
+        self.shared.with_reserve(|| self.shared.store.delete_job(job))?;
         self.shared.wake_prune();
         Ok(())
     }
@@ -251,7 +258,12 @@ impl Engine {
         self.shared.stats.batches.observed()
     }
 
-    /// Claiming waits for room on the disk.
+    /// A write beside the database found the disk full: the queue is held, and the reserve is released.
+    pub fn disk_is_full(&self) {
+        self.shared.disk_is_full();
+    }
+
+    /// Nothing is leased until the disk has room.
     pub fn held(&self) -> bool {
         self.shared.held()
     }

@@ -47,7 +47,8 @@ fn prune_all(shared: &Shared, wake: &Receiver<()>) -> Result<()> {
 
 /// One step, and the rest after it. False when there was nothing to do, or the daemon stops.
 fn step(shared: &Shared, wake: &Receiver<()>, act: impl Fn() -> Result<bool>) -> Result<bool> {
-    if shared.stopping() {
+    // On a full disk it would take the space that pause and cancel need.
+    if shared.stopping() || shared.held() {
         return Ok(false);
     }
     let begun = Instant::now();

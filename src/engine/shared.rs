@@ -12,7 +12,8 @@ use super::{Compile, Settings, begun, stats};
 use crate::job::JobId;
 use crate::model::Millis;
 use crate::os;
-use crate::store::Store;
+use crate::os::reserve::Reserve;
+use crate::store::{Error, Result, Store};
 
 /// An item in analysis.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +35,9 @@ pub(super) struct Shared {
     pub epoch: i64,
     pub stats: stats::Stats,
     pub stopping: AtomicBool,
-    /// Claiming waits for room on the disk.
+    /// Nothing is leased until the disk has room.
     pub held: AtomicBool,
+    pub reserve: Reserve,
     pub suspects: AtomicBool,
     /// Leases that are out.
     pub in_flight: AtomicUsize,
@@ -87,16 +89,43 @@ impl Shared {
         let _ = self.wake_prune.try_send(());
     }
 
+    /// A write found the disk full: the queue is held, and the reserve is released for what must still be written.
     pub fn disk_is_full(&self) {
-        if !self.held.swap(true, Ordering::Relaxed) {
-            warn!("the disk is full: nothing is claimed until there is room");
+        self.hold();
+        if !self.reserve.is_kept() {
+            return;
+        }
+        // First: a checkpoint may free the log's space, and must not take the reserve's.
+        if let Err(error) = self.store.fold_log_once() {
+            warn!("the log could not be folded into the database: {error}");
+        }
+        self.reserve.release();
+    }
+
+    /// Runs what must work on a full disk too. Where it finds the disk full, it is run once more with the reserve released.
+    pub fn with_reserve<T>(&self, run: impl Fn() -> Result<T>) -> Result<T> {
+        match run() {
+            Err(Error::Full) => {
+                self.disk_is_full();
+                run()
+            }
+            other => other,
         }
     }
 
-    pub fn disk_has_room(&self) {
+    fn hold(&self) {
+        if !self.held.swap(true, Ordering::Relaxed) {
+            let needed = self.settings.min_free_bytes.saturating_add(2 * self.reserve.bytes());
+            let free = os::describe_free(&self.settings.data_dir);
+            warn!("the disk is full: {free}, and nothing is leased until it has {needed}");
+        }
+    }
+
+    fn disk_has_room(&self) {
         if self.held.swap(false, Ordering::Relaxed) {
-            info!("there is room on the disk again: claiming goes on");
+            info!("the disk has room again: leasing goes on");
             self.wake_plan();
+            self.wake_prune();
         }
     }
 
@@ -105,10 +134,13 @@ impl Shared {
         let mut looked_at = self.disk_looked_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if looked_at.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
             *looked_at = Some(Instant::now());
+            let least = self.settings.min_free_bytes;
             match os::free_bytes(&self.settings.data_dir) {
-                Ok(free) if free < self.settings.min_free_bytes => self.disk_is_full(),
+                // Without `min_free_bytes` too: whatever is written next would find the disk full.
+                Ok(free) if free < self.reserve.bytes() => self.disk_is_full(),
+                Ok(free) if free < least || !self.reserve.keep(least) => self.hold(),
                 Ok(_) => self.disk_has_room(),
-                Err(error) => warn!("the free space cannot be seen: {error}"),
+                Err(error) => warn!("the free space of {} cannot be seen: {error}", self.settings.data_dir.display()),
             }
         }
         !self.held()

@@ -139,6 +139,14 @@ pub enum AccessError {
     NoRandomness(getrandom::Error),
 }
 
+impl AccessError {
+    /// The disk has no room for a file.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, AccessError::File { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 pub struct Access {
     data_dir: PathBuf,
     names: Names,

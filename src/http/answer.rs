@@ -27,6 +27,8 @@ pub const TITLES: [(&str, &str); 14] = [
     ("internal", "Internal error"),
 ];
 
+const FULL: &str = "the disk is full: make room, then repeat the request";
+
 /// Why a request came to nothing: `application/problem+json` with a stable code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -56,8 +58,13 @@ impl Problem {
         Problem::new(404, "not_found", detail)
     }
 
+    /// A full disk. The endpoint adds the path and the figures ([`super::Context::disk_full`]) before it answers.
     pub fn full() -> Problem {
-        Problem::new(507, "storage_full", "the disk is full, or nearly: make room, and repeat the request")
+        Problem::new(507, "storage_full", FULL)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.detail == FULL
     }
 
     /// What cannot be the caller's fault, and is for the log alone.

@@ -17,9 +17,9 @@ mod openapi;
 mod page;
 mod routes;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +39,7 @@ pub use self::gate::{Listener, Pulse};
 use self::routes::Route;
 use crate::config::Config;
 use crate::engine::{Compile, Engine};
+use crate::os;
 use crate::store::Store;
 use crate::when;
 
@@ -70,6 +71,12 @@ impl Context {
         if self.engine.held() { Err(Problem::full()) } else { Ok(()) }
     }
 
+    /// How full the disk is, and what to do.
+    fn disk_full(&self) -> String {
+        let (free, least) = (os::describe_free(&self.config.data_dir), self.config.min_free_bytes);
+        format!("the disk is full: {free}, and min_free_bytes is {least}: make room, then repeat the request")
+    }
+
     /// What cannot be the caller's fault, and is not for the caller to read.
     fn unexpected(&self) -> impl Fn(AccessError) -> Problem {
         |error| {
@@ -82,7 +89,7 @@ impl Context {
     fn scratch_file(&self) -> io::Result<File> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = self.config.data_dir.join(format!("spool.{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file = os::create_private(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
     }
@@ -215,7 +222,10 @@ impl Behind {
     fn answer(&self, mut request: Request) {
         let begun = Instant::now();
         let mut route = None;
-        let handled = self.handle(&mut request, &mut route);
+        let handled = self.handle(&mut request, &mut route).map_err(|problem| match problem.is_full() {
+            true => Problem { detail: self.context.disk_full(), ..problem },
+            false => problem,
+        });
         if let Err(problem) = &handled {
             debug!("{} {}: {} {}", request.method(), path_of(request.url()), problem.status, problem.code);
         }

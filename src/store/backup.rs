@@ -10,10 +10,9 @@
 //! - What was erased is not in the copy: free pages and free space in pages are left behind. Page size, auto_vacuum,
 //!   `application_id` and `user_version` are kept. The copy is one file by itself, without a log.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -23,7 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Result, Store};
-use crate::os::{PRIVATE, free_bytes};
+use crate::os::{create_private, create_private_dir, free_bytes};
 
 /// Of the data directory: what is in it is of no use to the next start.
 pub const SCRATCH: &str = ".scratch";
@@ -91,10 +90,10 @@ impl Scratch {
     fn new(data_dir: &Path) -> io::Result<Scratch> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let dir = data_dir.join(SCRATCH);
-        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        create_private_dir(&dir)?;
         let path = dir.join(format!("backup.{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         // Private from the first byte on: SQLite takes an empty file as it is.
-        OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path)?;
+        create_private(&path)?;
         Ok(Scratch(path))
     }
 }

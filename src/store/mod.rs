@@ -74,6 +74,7 @@ pub use undo::Undo;
 pub use writer::Promise;
 
 use crate::model::Kind;
+use crate::os;
 use crate::wire::shorten;
 
 /// The stored forms, for measuring them from outside; the daemon's own callers go through the verbs.
@@ -223,7 +224,9 @@ impl Store {
         system_calls::install()?;
         backup::clear_scratch(dir);
         let path = dir.join(FILE);
-        wal::write_again(&path)?;
+        make_private(&path)?;
+        // SQLite puts the log beside the file that a link leads to.
+        wal::write_again(&path.canonicalize().unwrap_or_else(|_| path.clone()))?;
         let mut connection = Connection::open(&path)
             .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
         schema::prepare(&mut connection, &path, durability)?;
@@ -281,6 +284,11 @@ impl Store {
         self.writer.fold_log()
     }
 
+    /// Tries once to fold the log into the database, which gives its space back to a full disk.
+    pub fn fold_log_once(&self) -> Result<()> {
+        self.writer.fold_log_once()
+    }
+
     fn read<T>(&self, verb: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let connection = self.readers.get().map_err(|error| Error::Database(error.to_string()))?;
         let begun = connection.execute_batch("BEGIN").map_err(Error::from);
@@ -304,6 +312,18 @@ impl Store {
     ) -> Result<Promise<T>> {
         self.writer.begin(verb)
     }
+}
+
+/// Creates the database file, empty and private, where there is none. SQLite gives its log the same mode.
+fn make_private(path: &Path) -> Result<()> {
+    let created = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => os::create_private(path).map(drop),
+        about => about.map(drop),
+    };
+    created.map_err(|error| match Error::from_io(&error) {
+        Error::Full => Error::Full,
+        _ => Error::Unusable(format!("cannot create {}: {error}", path.display())),
+    })
 }
 
 /// Opens the read-only connections of the pool.

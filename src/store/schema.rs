@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{Durability, Error, Result, upgrade};
+use super::{Durability, Error, Result, upgrade, with_system_error};
 
 /// `schema.sql`, the map of the data.
 const SCHEMA: &str = include_str!("../../schema.sql");
@@ -21,7 +21,12 @@ pub(super) const VERSION: i32 = 3;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    prepare_with(connection, path, durability).map_err(|error| with_system_error(connection, error))
+}
+
+fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
     let wrong = |error: rusqlite::Error| match Error::from(error) {
+        disk @ (Error::Full | Error::Io(_) | Error::NotSynced(_)) => disk,
         Error::Damaged(_) => Error::Unusable(format!(
             "{} is not a SQLite database; move it away, or name another data directory",
             path.display()

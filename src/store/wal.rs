@@ -69,6 +69,9 @@ fn copy_onto_itself(file: &File) -> io::Result<()> {
 ///
 /// A full disk, or a reader of another process, leaves the log as it is: it is durable by itself after [`write_again`].
 pub(super) fn fold_at_open(connection: &Connection) -> Result<()> {
+    if !has_room(connection) {
+        return Ok(());
+    }
     match run_checkpoint(connection, "TRUNCATE") {
         Ok(Checkpoint { busy: true, .. }) => info!("another process reads the database: the log stays as it is"),
         Ok(_) => {}
@@ -76,6 +79,16 @@ pub(super) fn fold_at_open(connection: &Connection) -> Result<()> {
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Whether the database can grow by the whole log: folding it needs no more. On a full disk a checkpoint would take the
+/// space that pausing and cancelling need.
+pub(super) fn has_room(connection: &Connection) -> bool {
+    let Some(database) = connection.path().map(Path::new) else { return true };
+    let log = std::fs::metadata(path_of(database)).map_or(0, |about| about.len());
+    let free = database.parent().map_or(Ok(u64::MAX), os::free_bytes);
+    // Where that cannot be seen, the checkpoint itself finds out.
+    free.is_err() || free.is_ok_and(|free| free >= log)
 }
 
 thread_local! {

@@ -56,6 +56,16 @@ type Reply = Box<dyn FnOnce(&Result<()>) + Send>;
 /// Takes the transaction, or why there is none.
 type Verb = Box<dyn FnOnce(Result<&Tx<'_>>) -> Reply + Send>;
 
+/// Whether the log is cut to nothing after the next commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum CutLog {
+    No,
+    /// One attempt, also on a full disk: it may free the log's space.
+    Once,
+    /// Attempts until one succeeds: what was erased must not stay in the log.
+    Until,
+}
+
 /// The transaction that a verb runs in.
 pub(super) struct Tx<'a> {
     connection: &'a Connection,
@@ -66,8 +76,8 @@ pub(super) struct Tx<'a> {
     interned: RefCell<Vec<Interned>>,
     /// The last number given to a row of `change`. A rolled-back verb leaves a gap, which nobody minds.
     changes: Cell<i64>,
-    /// A verb of this batch wants the log cut after its commit, before its reply.
-    cut_log: Cell<bool>,
+    /// What a verb wants done to the log after its commit, before its reply.
+    cut_log: Cell<CutLog>,
     /// What the log is to say once the batch is committed.
     news: RefCell<Vec<String>>,
     /// What the verb that runs came to, and the others of the batch.
@@ -214,13 +224,23 @@ impl Writer {
         Ok(Promise(answered))
     }
 
-    /// Folds the write-ahead log into the database and cuts it, so that what was erased is in neither.
+    /// Folds the write-ahead log into the database and cuts it, so that what was erased is in neither. Where a reader still
+    /// needs it, later batches try again.
     pub fn fold_log(&self) -> Result<()> {
-        let cut = self.begin(|tx| {
-            tx.cut_log.set(true);
+        self.cut_log(CutLog::Until)
+    }
+
+    /// Tries once to fold the log and to give its space back.
+    pub fn fold_log_once(&self) -> Result<()> {
+        self.cut_log(CutLog::Once)
+    }
+
+    fn cut_log(&self, cut: CutLog) -> Result<()> {
+        let asked = self.begin(move |tx| {
+            tx.cut_log.set(tx.cut_log.get().max(cut));
             Ok(())
         });
-        cut?.wait()
+        asked?.wait()
     }
 
     /// Ends the thread after what was sent before.
@@ -288,7 +308,7 @@ fn write_until_closed(
         hashes: RefCell::new(KnownHashes::none()),
         interned: RefCell::default(),
         changes: Cell::new(changes),
-        cut_log: Cell::new(false),
+        cut_log: Cell::new(CutLog::No),
         news: RefCell::default(),
         tally: RefCell::default(),
         batch_tally: RefCell::default(),
@@ -296,8 +316,8 @@ fn write_until_closed(
     };
     let Err(error) = write_verbs(&tx, measured, verbs) else { return };
     error!("the writer ends: {error}");
-    // Folding what may not be on the disk into the database is left to the next start, which writes the log again first.
-    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+    // What may not be on the disk is not folded into the database: the next start writes the log again first.
+    if let Err(error) = keep_log(&connection) {
         error!("{error}");
     }
     // Full: the reason is known.
@@ -319,11 +339,7 @@ fn write_verbs(tx: &Tx<'_>, measured: &Measured, verbs: &Receiver<Verb>) -> Resu
         match verbs.recv_timeout(IDLE) {
             Ok(first) => {
                 let committed = write_batch(tx, measured, first, verbs, &mut replies);
-                // Until no reader is in the way: what was erased is not to stay in the log.
-                let cut = match tx.cut_log.get() {
-                    true => wal::cut_unless_read(tx, measured, Duration::ZERO).map(|cut| tx.cut_log.set(!cut)),
-                    false => Ok(()),
-                };
+                let cut = cut_log(tx, measured);
                 replies.drain(..).for_each(|reply| reply(&committed));
                 cut?;
                 if let Err(error @ Error::NotSynced(_)) = committed {
@@ -333,19 +349,36 @@ fn write_verbs(tx: &Tx<'_>, measured: &Measured, verbs: &Receiver<Verb>) -> Resu
                     return Err(Error::Unusable("a transaction of the database could not be ended".into()));
                 }
                 log_is_cut = false;
-                if wal::pages() >= CHECKPOINT_PAGES {
+                if wal::pages() >= CHECKPOINT_PAGES && wal::has_room(tx) {
                     wal::checkpoint(tx, measured, "PASSIVE")?;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
-                if !log_is_cut {
+                if !log_is_cut && wal::has_room(tx) {
                     log_is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    wal::cut_unless_read(tx, measured, LAST_PATIENCE).map(drop)
+    if wal::has_room(tx) { wal::cut_unless_read(tx, measured, LAST_PATIENCE).map(drop) } else { keep_log(tx) }
+}
+
+/// Lets the log stay as it is when the connection closes. The next start folds it into the database.
+fn keep_log(connection: &Connection) -> Result<()> {
+    Ok(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)?)
+}
+
+fn cut_log(tx: &Tx<'_>, measured: &Measured) -> Result<()> {
+    let wanted = tx.cut_log.get();
+    if wanted == CutLog::No || (wanted == CutLog::Until && !wal::has_room(tx)) {
+        return Ok(());
+    }
+    let is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
+    if is_cut || wanted == CutLog::Once {
+        tx.cut_log.set(CutLog::No);
+    }
+    Ok(())
 }
 
 /// Runs and commits what is waiting. The replies are for the caller to send.
@@ -414,7 +447,7 @@ mod tests {
     fn a_failed_sync_ends_the_writer_with_a_reason_and_leaves_the_log_to_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Durability::Normal).unwrap();
-        store.write(|tx| Ok(tx.intern_topic("kept")?)).unwrap();
+        store.write(|tx| tx.intern_topic("kept")).unwrap();
         assert!(store.failed().is_empty());
         let lost = store.write(|tx| {
             tx.intern_topic("lost")?;

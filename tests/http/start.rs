@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::daemon::{BINARY, Daemon, refusal_of, relabeld, unset};
-use super::{everything, stocked};
+use super::{everything, lines, stocked};
 
 fn serve(dir: &Path) -> Command {
     let mut command = relabeld();
@@ -196,4 +196,44 @@ fn what_was_answered_is_there_after_a_stop_and_a_kill() {
     assert_eq!(everything(&again), before);
     drop(again);
     assert_eq!(everything(&Daemon::on(&dir, &[])), before);
+}
+
+#[test]
+fn every_file_is_private_whatever_the_umask() {
+    for umask in ["0", "077", "0777"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path().join("data");
+        let mut command = unset(Command::new("sh"));
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), BINARY]);
+        let daemon = Daemon::spawn(command, &dir, &[]);
+        assert_eq!(daemon.import(&lines())["inserted"], 4);
+        assert_eq!(daemon.ask("GET", "/api/v1/backup").send().status, 200);
+        let link = daemon.ask("POST", "/api/v1/login").body("{}").send().expect(200);
+        let path = link["url"].as_str().unwrap().split_once("/login/").unwrap().1.to_owned();
+        assert_eq!(daemon.ask_openly("GET", &format!("/login/{path}")).send().status, 303, "it keeps a session");
+        let modes = |dir: &Path| -> Vec<(String, u32)> {
+            let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+            entries
+                .map(|entry| {
+                    (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().permissions().mode() & 0o777)
+                })
+                .collect()
+        };
+        let found = modes(&dir);
+        for name in [
+            "relabeld.db",
+            "relabeld.db-wal",
+            "relabeld.db-shm",
+            "begun",
+            "lock",
+            "reserve",
+            "token",
+            "sessions",
+            "address",
+        ] {
+            assert!(found.contains(&(name.to_owned(), 0o600)), "umask {umask}, {name}: {found:?}");
+        }
+        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(found.iter().all(|(name, mode)| *mode == if name == ".scratch" { 0o700 } else { 0o600 }), "{found:?}");
+    }
 }

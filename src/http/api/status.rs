@@ -56,7 +56,7 @@ pub fn readyz(context: &Context, _: &mut Asked<'_>) -> Handled {
         return Err(Problem::new(503, "shutting_down", "the daemon is stopping"));
     }
     if context.engine.held() {
-        return Err(Problem::new(503, "storage_full", "the disk is full, or nearly"));
+        return Err(Problem::new(503, "storage_full", "the disk is full: nothing is leased until it has room"));
     }
     Ok(plain("ready\n"))
 }
@@ -98,8 +98,15 @@ pub fn rotate(context: &Context, asked: &mut Asked<'_>) -> Handled {
     asked.query.finish()?;
     let name = &asked.parts[0];
     use crate::http::access::AccessError;
-    context.access.rotate(name).map_err(|error| match error {
+    let mut rotated = context.access.rotate(name);
+    if rotated.as_ref().is_err_and(AccessError::is_full) {
+        // A token that others know must not stay good because of a full disk.
+        context.engine.disk_is_full();
+        rotated = context.access.rotate(name);
+    }
+    rotated.map_err(|error| match error {
         AccessError::UnknownToken(_) => Problem::not_found(error.to_string()),
+        error if error.is_full() => Problem::full(),
         other => context.unexpected()(other),
     })?;
     Ok(Answer::json(json!({"rotated": name})))
