@@ -14,52 +14,49 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::{Client, Ledger, StepError, job_path};
 use super::daemon::{Daemon, Reply, await_some, relabeld};
 use super::shim::{ALL_FILES, ENOSPC, Effect, Fault, SYNC, Shim};
 use super::transitions::{Items, STEPS, Step};
-use super::workload::{Client, Ledger, Trouble, job_path};
 use super::{check, scratch};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Names the mounted file system to the child.
 const MOUNT: &str = "RELABELD_TEST_MOUNT";
+/// Options of `unshare`, and a shell command that mounts the file system on `$0`.
+const TMPFS: (&[&str], &str) = (&["-Umr"], "mount -t tmpfs -o size=24m,mode=700 none \"$0\"");
+/// A loop device needs root, also in a namespace.
+const EXT4: (&[&str], &str) = (
+    &["-m"],
+    "[ $(id -u) = 0 ] && truncate -s 24M \"$0.image\" && mkfs.ext4 -q -b 1024 -m 0 \"$0.image\" && mount -o loop \"$0.image\" \"$0\"",
+);
 /// The free space alone says nothing here: that there is no room is learnt from the operations that fail.
 const FLAGS: [&str; 2] = ["--min-free-bytes", "0"];
 
 #[test]
 fn a_full_tmpfs_holds_the_queue() {
-    let mount = "mount -t tmpfs -o size=24m,mode=700 none \"$0\"";
-    on_file_system("full_disk::a_full_tmpfs_holds_the_queue", &["-Umr"], mount, fills_up);
+    on_file_system("full_disk::a_full_tmpfs_holds_the_queue", TMPFS, fills_up);
 }
 
 #[test]
 fn a_full_ext4_with_blocks_of_1_kb_holds_the_queue() {
-    let mount =
-        "truncate -s 24M \"$0.image\" && mkfs.ext4 -q -b 1024 -m 0 \"$0.image\" && mount -o loop \"$0.image\" \"$0\"";
-    on_file_system("full_disk::a_full_ext4_with_blocks_of_1_kb_holds_the_queue", &["-m"], mount, fills_up);
+    on_file_system("full_disk::a_full_ext4_with_blocks_of_1_kb_holds_the_queue", EXT4, fills_up);
 }
 
 #[test]
 fn a_start_on_a_full_tmpfs_is_held() {
-    let mount = "mount -t tmpfs -o size=24m,mode=700 none \"$0\"";
-    on_file_system("full_disk::a_start_on_a_full_tmpfs_is_held", &["-Umr"], mount, starts_full);
+    on_file_system("full_disk::a_start_on_a_full_tmpfs_is_held", TMPFS, starts_full);
 }
 
 #[test]
 fn a_start_on_a_full_ext4_with_blocks_of_1_kb_is_held() {
-    let mount =
-        "truncate -s 24M \"$0.image\" && mkfs.ext4 -q -b 1024 -m 0 \"$0.image\" && mount -o loop \"$0.image\" \"$0\"";
-    on_file_system("full_disk::a_start_on_a_full_ext4_with_blocks_of_1_kb_is_held", &["-m"], mount, starts_full);
+    on_file_system("full_disk::a_start_on_a_full_ext4_with_blocks_of_1_kb_is_held", EXT4, starts_full);
 }
 
-/// Runs `scenario` on a file system that the shell command `mount` mounts on `$0`; `test` names the calling test.
-fn on_file_system(test: &str, namespaces: &[&str], mount: &str, scenario: fn(&Path)) {
+/// Runs `scenario` on the file system; `test` names the calling test.
+fn on_file_system(test: &str, (namespaces, mount): (&[&str], &str), scenario: fn(&Path)) {
     if let Some(mounted) = std::env::var_os(MOUNT) {
         return scenario(Path::new(&mounted));
-    }
-    if !namespaces.contains(&"-Umr") {
-        let user = Command::new("id").arg("-u").output().unwrap();
-        assert_eq!(user.stdout, b"0\n", "a loop device needs root");
     }
     let dir = tempfile::tempdir().unwrap();
     // The logs of the daemons lie beside it, where there is room.
@@ -185,7 +182,7 @@ fn stocked(dir: &Path) -> (Daemon, Shim, Ledger, String, String) {
     let client = Client::new(&daemon, &shim, &ledger, PATIENCE);
     let items = Items::new(80, 30);
     for name in ["import", "import gzip", "catalogue", "job"] {
-        step(name)(&client, &items).unwrap_or_else(|trouble| panic!("{name}: {trouble}"));
+        step(name)(&client, &items).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let publish = |body: Value| daemon.publish(&body);
     let waiting = publish(json!({"name": "waiting", "from": "2000-01-01", "max_per_second": 20}));
@@ -198,7 +195,7 @@ fn stocked(dir: &Path) -> (Daemon, Shim, Ledger, String, String) {
 /// Goes on by itself once there is room: no request wakes it.
 fn assert_goes_on(mut daemon: Daemon, shim: &Shim, ledger: &Ledger, slow: &str) {
     let client = Client::new(&daemon, shim, ledger, PATIENCE);
-    client.await_ready().unwrap_or_else(|trouble| panic!("{trouble}: {}", daemon.log()));
+    client.await_ready().unwrap_or_else(|error| panic!("{error}: {}", daemon.log()));
     if daemon.see(&job_path(slow))["state"] == "paused" {
         daemon.ask("POST", &format!("{}/resume", job_path(slow))).send().expect(200);
     }
@@ -206,11 +203,11 @@ fn assert_goes_on(mut daemon: Daemon, shim: &Shim, ledger: &Ledger, slow: &str) 
     assert!([200, 409].contains(&finish.send().status));
     assert_eq!(daemon.ended(slow)["state"], "completed");
     let items = Items::new(80, 30);
-    step("edit")(&client, &items).unwrap_or_else(|trouble| panic!("{trouble}"));
-    step("stale")(&client, &items).unwrap_or_else(|trouble| panic!("{trouble}"));
-    let broken = client.broken_promises(&ledger.promises(0)).unwrap_or_else(|trouble| panic!("{trouble}"));
+    step("edit")(&client, &items).unwrap_or_else(|error| panic!("{error}"));
+    step("stale")(&client, &items).unwrap_or_else(|error| panic!("{error}"));
+    let broken = client.lost(&ledger.acknowledged(0)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(broken, Vec::<String>::new());
-    assert_eq!(client.view().unwrap_or_else(|trouble| panic!("{trouble}"))["feed"], ["whole"]);
+    assert_eq!(client.view().unwrap_or_else(|error| panic!("{error}"))["feed"], ["whole"]);
     daemon.terminate();
     assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
     assert_eq!(check(daemon.dir()), None);
@@ -269,14 +266,14 @@ fn a_sync_that_finds_the_disk_full_holds_the_queue() {
     let client = Client::new(&daemon, &shim, &ledger, PATIENCE);
     let items = Items::new(80, 30);
     for name in ["import", "import gzip", "catalogue"] {
-        step(name)(&client, &items).unwrap_or_else(|trouble| panic!("{name}: {trouble}"));
+        step(name)(&client, &items).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let job = daemon.publish(&json!({"name": "slow", "from": "2000-01-01", "max_per_second": 40}));
     daemon.await_job(&job, |job| job["counts"]["done"].as_i64().unwrap() > 2);
     shim.arm(&Fault { operations: SYNC, files: ALL_FILES, first: 1, span: 0, effect: Effect::Fail(ENOSPC) });
     assert_held(&daemon);
     match step("edit")(&client, &items) {
-        Err(Trouble::Refused(_, reply)) => drop(reply.expect_problem(507, "storage_full", &[])),
+        Err(StepError::Refused(_, reply)) => drop(reply.expect_problem(507, "storage_full", &[])),
         other => panic!("{other:?}"),
     }
     shim.disarm();

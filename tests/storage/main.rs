@@ -4,6 +4,7 @@
 //! [`power_cut`] rebuilds the data directory as a power cut could leave it, [`full_disk`] uses real file systems without
 //! a free byte. Damaged bytes are not tested here; `tests/store/check.rs` does that.
 
+mod client;
 #[path = "../common/daemon.rs"]
 mod daemon;
 mod full_disk;
@@ -13,7 +14,6 @@ mod rng;
 mod shim;
 mod sweep;
 mod transitions;
-mod workload;
 
 use std::fs;
 use std::path::{Path, PathBuf};

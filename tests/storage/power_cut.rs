@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::client::{Acknowledged, Client, Ledger, StepError};
 use super::daemon::{Daemon, relabeld};
 use super::record::{Disk, Operation, parse};
 use super::rng::Rng;
 use super::shim::{DATABASE, EIO, Effect, Fault, SYNC, Shim, WAL};
 use super::transitions::{Items, STEPS, Step};
-use super::workload::{Client, Ledger, Promise, Trouble};
 use super::{check, run_all, scratch, setting};
 
 const CUTS: u64 = 120;
@@ -32,48 +32,45 @@ fn seed() -> u64 {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let found = cut_often("full");
-    let lost: Vec<String> = found.iter().flat_map(|cut| cut.lost.clone()).collect();
-    assert!(lost.is_empty(), "{} cuts:\n{}", found.len(), lost.join("\n"));
+    let lost = cut_often("full").concat();
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 
 /// Without this the test above could pass by a model that loses nothing.
 #[test]
 fn a_power_cut_may_lose_the_last_commits_with_normal_durability() {
-    let found = cut_often("normal");
-    let lossy = found.iter().filter(|cut| !cut.lost.is_empty()).count();
-    println!("{lossy} of {} cuts lost something that was acknowledged", found.len());
-    assert!(lossy > 0, "none of {} cuts lost anything", found.len());
+    let lost = cut_often("normal");
+    let lossy = lost.iter().filter(|lost| !lost.is_empty()).count();
+    println!("{lossy} of {} cuts lost something that was acknowledged", lost.len());
+    assert!(lossy > 0, "none of {} cuts lost anything", lost.len());
 }
 
-/// What was promised before a cut and is not kept after it.
-struct Found {
-    lost: Vec<String>,
-}
-
-/// Cuts the power at seeded moments of one workload. Panics where the daemon does not start after a cut, or where `check`
-/// finds a fault.
-fn cut_often(durability: &'static str) -> Vec<Found> {
+/// Cuts the power at seeded moments of one workload, and returns what each cut lost of what was acknowledged before it.
+///
+/// # Panics
+///
+/// Where the daemon does not start after a cut, and where `check` finds a fault.
+fn cut_often(durability: &'static str) -> Vec<Vec<String>> {
     let seed = seed();
     let scratch = scratch();
     let dir = scratch.path().join("data");
     let items = Items::new(80, 30);
     let shim = Shim::recording(&dir);
     let flags = ["--durability", durability];
-    let mut life = Life { shim: &shim, dir: &dir, flags: &flags, ledger: Ledger::default(), daemon: None };
+    let mut workload = Workload { shim: &shim, dir: &dir, flags: &flags, ledger: Ledger::default(), daemon: None };
     for (number, (_, step)) in STEPS.iter().enumerate() {
-        life.go(&items, *step);
+        workload.run_step(&items, *step);
         match number {
-            5 => life.stop(),
+            5 => workload.stop(),
             // SIGKILL.
-            9 => life.daemon = None,
+            9 => workload.daemon = None,
             _ => {}
         }
     }
-    life.stop();
+    workload.stop();
     let operations = parse(&shim.record());
     let cuts = setting("RELABELD_POWER_CUTS", CUTS) as usize;
-    let acknowledged = life.ledger.moments();
+    let acknowledged = workload.ledger.moments();
     let mut rng = Rng::of_case(seed, durability, 0);
     // Half of them just after an acknowledgement.
     let cuts: Vec<u64> = (0..cuts)
@@ -82,11 +79,11 @@ fn cut_often(durability: &'static str) -> Vec<Found> {
             _ => acknowledged[rng.below(acknowledged.len() as u64) as usize],
         })
         .collect();
-    cut_all(&operations, &life.ledger, &cuts, seed, &flags)
+    cut_all(&operations, &workload.ledger, &cuts, seed, &flags)
 }
 
-/// Rebuilds the disk after each cut and looks at it. The cuts are lengths of the record.
-fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, flags: &[&str]) -> Vec<Found> {
+/// Rebuilds the disk after each cut and inspects it. The cuts are lengths of the record.
+fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, flags: &[&str]) -> Vec<Vec<String>> {
     let scratch = scratch();
     let lossy = AtomicUsize::new(0);
     let lost = std::sync::Mutex::new(BTreeMap::new());
@@ -97,7 +94,7 @@ fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, f
         let dir = scratch.path().join(format!("cut-{number}"));
         let mut rng = Rng::of_case(seed, "cut", number);
         lossy.fetch_add(usize::from(disk.cut_power(&dir, &mut rng)), Ordering::Relaxed);
-        let (missing, faults) = look(&dir, &ledger.promises(cut), flags);
+        let (missing, faults) = inspect(&dir, &ledger.acknowledged(cut), flags);
         let name = |fault: String| format!("cut {number} after {cut} bytes of the record, seed {seed}: {fault}");
         lost.lock().unwrap().insert(number, missing.into_iter().map(name).collect::<Vec<_>>());
         let faults: Vec<String> = faults.into_iter().map(name).collect();
@@ -111,24 +108,24 @@ fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, f
     let lossy = lossy.into_inner();
     println!("{} cuts, {lossy} of them took something away", cuts.len());
     assert!(lossy * 3 > cuts.len(), "only {lossy} of {} cuts took something away", cuts.len());
-    lost.into_inner().unwrap().into_values().map(|lost| Found { lost }).collect()
+    lost.into_inner().unwrap().into_values().collect()
 }
 
-/// Starts the daemon after a cut: the promises that it does not keep, and what else is wrong.
-fn look(dir: &Path, promises: &BTreeMap<String, Promise>, flags: &[&str]) -> (Vec<String>, Vec<String>) {
+/// Starts the daemon after a cut: the guarantees that do not hold, and what else is wrong.
+fn inspect(dir: &Path, guarantees: &BTreeMap<String, Acknowledged>, flags: &[&str]) -> (Vec<String>, Vec<String>) {
     let mut daemon = match Daemon::try_spawn(relabeld(), dir, flags) {
         Ok(daemon) => daemon,
         Err(ended) => return (Vec::new(), vec![format!("the start ended with {}: {}", ended.status, ended.log)]),
     };
     let (shim, ledger) = (Shim::new(dir), Ledger::default());
     let client = Client::new(&daemon, &shim, &ledger, PATIENCE);
-    let seen = client.broken_promises(promises).and_then(|broken| {
+    let seen = client.lost(guarantees).and_then(|lost| {
         client.await_all_jobs()?;
-        Ok((broken, client.view()?.remove("feed").unwrap()))
+        Ok((lost, client.view()?.remove("feed").unwrap()))
     });
-    let (broken, feed) = match seen {
+    let (lost, feed) = match seen {
         Ok(seen) => seen,
-        Err(trouble) => return (Vec::new(), vec![format!("{trouble}: {}", daemon.log())]),
+        Err(error) => return (Vec::new(), vec![format!("{error}: {}", daemon.log())]),
     };
     let mut faults = Vec::new();
     if feed != ["whole"] && feed != ["pruned"] {
@@ -139,11 +136,11 @@ fn look(dir: &Path, promises: &BTreeMap<String, Promise>, flags: &[&str]) -> (Ve
         faults.push(daemon.log());
     }
     faults.extend(check(dir));
-    (broken, faults)
+    (lost, faults)
 }
 
 /// The daemons of one recorded data directory, one after the other.
-struct Life<'a> {
+struct Workload<'a> {
     shim: &'a Shim,
     dir: &'a Path,
     flags: &'a [&'a str],
@@ -151,9 +148,9 @@ struct Life<'a> {
     daemon: Option<Daemon>,
 }
 
-impl Life<'_> {
+impl Workload<'_> {
     /// Repeats the step until it is done; a daemon that ends is started again.
-    fn go(&mut self, items: &Items, step: Step) {
+    fn run_step(&mut self, items: &Items, step: Step) {
         for _ in 0..5 {
             let daemon = match self.daemon.take() {
                 Some(daemon) => daemon,
@@ -167,7 +164,7 @@ impl Life<'_> {
             let client = Client::new(daemon, self.shim, &self.ledger, PATIENCE);
             match client.await_ready().and_then(|()| step(&client, items)) {
                 Ok(()) => return,
-                Err(Trouble::Gone(..)) => {
+                Err(StepError::Disconnected(..)) => {
                     daemon.wait();
                     self.daemon = None;
                 }
@@ -199,21 +196,21 @@ fn a_power_cut_after_a_failed_sync_and_a_restart_loses_nothing() {
         let scratch = scratch();
         let dir = scratch.path().join("data");
         let shim = Shim::recording(&dir);
-        let mut life = Life { shim: &shim, dir: &dir, flags: &[], ledger: Ledger::default(), daemon: None };
-        life.go(&items, step("import"));
+        let mut workload = Workload { shim: &shim, dir: &dir, flags: &[], ledger: Ledger::default(), daemon: None };
+        workload.run_step(&items, step("import"));
         let first = 1 + rng.below(8);
         let fault = Fault { operations: SYNC, files: WAL | DATABASE, first, span: 1, effect: Effect::Fail(EIO) };
         shim.arm(&fault);
-        life.go(&items, step("catalogue"));
-        life.go(&items, step("import gzip"));
+        workload.run_step(&items, step("catalogue"));
+        workload.run_step(&items, step("import gzip"));
         match rng.below(3) {
-            0 => life.stop(),
-            1 => life.daemon = None,
+            0 => workload.stop(),
+            1 => workload.daemon = None,
             // The daemon goes on by itself, or has ended by itself.
             _ => {}
         }
-        life.go(&items, step("job"));
-        life.go(&items, step("single"));
+        workload.run_step(&items, step("job"));
+        workload.run_step(&items, step("single"));
         hit.fetch_add(usize::from(shim.hits() > 0), Ordering::Relaxed);
         let operations = parse(&shim.record());
         // The end, and moments of the next start, which reads what is not on the disk.
@@ -221,7 +218,7 @@ fn a_power_cut_after_a_failed_sync_and_a_restart_loses_nothing() {
         let mut cuts = vec![operations.last().unwrap().end];
         let soon = operations[failed..].len().min(SOON) as u64;
         cuts.extend((0..SOON_CUTS).map(|_| operations[failed + rng.below(soon) as usize].end));
-        let found = cut_each(&operations, &life.ledger, &cuts, seed ^ number as u64, scratch.path());
+        let found = cut_each(&operations, &workload.ledger, &cuts, seed ^ number as u64, scratch.path());
         let name = |fault| format!("failed sync {number} (sync {first} of database and log), seed {seed}: {fault}");
         found.into_iter().map(name).collect()
     });
@@ -239,7 +236,7 @@ fn cut_each(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, 
         operations.iter().take_while(|operation| operation.end <= cut).for_each(|operation| disk.run(operation));
         let dir = scratch.join(format!("cut-{number}"));
         disk.cut_power(&dir, &mut Rng::of_case(seed, "cut", number));
-        let (lost, other) = look(&dir, &ledger.promises(cut), &[]);
+        let (lost, other) = inspect(&dir, &ledger.acknowledged(cut), &[]);
         faults.extend(lost.into_iter().chain(other));
     }
     faults

@@ -174,7 +174,7 @@ pub struct Disk {
 
 /// What happens to changes that were not synced.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+enum Survival {
     Dropped,
     /// The first so many percent are there.
     Prefix(u64),
@@ -182,12 +182,12 @@ enum Fate {
     Shuffled,
 }
 
-impl Fate {
-    fn draw(rng: &mut Rng) -> Fate {
+impl Survival {
+    fn draw(rng: &mut Rng) -> Survival {
         match rng.below(3) {
-            0 => Fate::Dropped,
-            1 => Fate::Prefix(rng.below(101)),
-            _ => Fate::Shuffled,
+            0 => Survival::Dropped,
+            1 => Survival::Prefix(rng.below(101)),
+            _ => Survival::Shuffled,
         }
     }
 }
@@ -275,10 +275,10 @@ impl Disk {
 
 /// The part of the changes that a power cut leaves.
 fn surviving<T: Clone>(changes: &[T], rng: &mut Rng) -> Vec<T> {
-    match Fate::draw(rng) {
-        Fate::Dropped => Vec::new(),
-        Fate::Prefix(percent) => changes[..changes.len() * percent as usize / 100].to_vec(),
-        Fate::Shuffled => {
+    match Survival::draw(rng) {
+        Survival::Dropped => Vec::new(),
+        Survival::Prefix(percent) => changes[..changes.len() * percent as usize / 100].to_vec(),
+        Survival::Shuffled => {
             let mut kept: Vec<T> = changes.iter().filter(|_| rng.percent(50)).cloned().collect();
             rng.shuffle(&mut kept);
             kept

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::client::{Client, Ledger, StepError, View, differences};
 use super::daemon::{Daemon, Ended, relabeld};
 use super::rng::Rng;
 use super::shim::{
@@ -19,7 +20,6 @@ use super::shim::{
     Shim, TRUNCATE, WAL, WRITE,
 };
 use super::transitions::{self, Items, STEPS, Step};
-use super::workload::{Client, Ledger, Trouble, View, differences};
 use super::{check, copy_dir, run_all, scratch, setting};
 
 const CASES: u64 = 18;
@@ -222,8 +222,8 @@ impl Undisturbed<'_> {
         let client = Client::new(&daemon, &shim, &ledger, PATIENCE);
         let stepped = (transition.step)(&client, self.items).and_then(|()| client.await_all_jobs());
         let stepped_at = shim.counts();
-        let seen = stepped.and_then(|()| Ok((client.view()?, client.broken_promises(&ledger.promises(0))?)));
-        let (view, broken) = seen.unwrap_or_else(|trouble| panic!("{}: {trouble}", transition.name));
+        let seen = stepped.and_then(|()| Ok((client.view()?, client.lost(&ledger.acknowledged(0))?)));
+        let (view, broken) = seen.unwrap_or_else(|error| panic!("{}: {error}", transition.name));
         assert_eq!(broken, Vec::<String>::new(), "{}", transition.name);
         if transition.name == "backup" {
             fs::copy(dir.with_extension("backup"), self.backup).unwrap();
@@ -281,7 +281,7 @@ struct Run<'a> {
     daemon: Option<Daemon>,
     /// The first operation that failed.
     hit: Option<String>,
-    troubles: Vec<String>,
+    errors: Vec<String>,
     logs: String,
     faults: Vec<String>,
 }
@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
             ledger: Ledger::default(),
             daemon: None,
             hit: None,
-            troubles: Vec::new(),
+            errors: Vec::new(),
             logs: String::new(),
             faults: Vec::new(),
         }
@@ -343,7 +343,7 @@ impl<'a> Run<'a> {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if !output.status.success() {
                 self.judge_end(output.status, &said);
-                self.troubles.push(said);
+                self.errors.push(said);
                 // What is there is whole, or the restore can be repeated.
                 let again =
                     relabeld().arg("restore").arg(self.backup).arg("--data-dir").arg(self.dir).output().unwrap();
@@ -371,8 +371,8 @@ impl<'a> Run<'a> {
         let client = Client::new(&daemon, &self.shim, &self.ledger, patience);
         match step(&client, self.items) {
             Ok(()) => {}
-            Err(Trouble::Wrong(what)) => self.faults.push(what),
-            Err(trouble) => self.troubles.push(format!("under the fault: {trouble}")),
+            Err(StepError::Wrong(what)) => self.faults.push(what),
+            Err(error) => self.errors.push(format!("under the fault: {error}")),
         }
         if kind == Kind::Stop {
             self.shim.arm(&self.case.fault);
@@ -425,17 +425,17 @@ impl<'a> Run<'a> {
             let client = Client::new(daemon, &self.shim, &self.ledger, PATIENCE);
             let done = client.await_ready().and_then(|()| {
                 if attempt == 0 {
-                    self.faults.extend(client.broken_promises(&self.ledger.promises(0))?);
+                    self.faults.extend(client.lost(&self.ledger.acknowledged(0))?);
                 }
                 step(&client.with_patience(PATIENCE / 3), self.items)?;
                 client.await_all_jobs()
             });
-            let Err(trouble) = done else { return Some(()) };
-            self.troubles.push(format!("attempt {attempt}: {trouble}"));
-            match trouble {
-                Trouble::Gone(..) => self.await_end()?,
+            let Err(error) = done else { return Some(()) };
+            self.errors.push(format!("attempt {attempt}: {error}"));
+            match error {
+                StepError::Disconnected(..) => self.await_end()?,
                 // What a start does is done by the next start.
-                Trouble::Late(_) if kind == Kind::Start => {
+                StepError::Timeout(_) if kind == Kind::Start => {
                     self.daemon.as_ref().unwrap().terminate();
                     self.await_end()?;
                 }
@@ -462,12 +462,12 @@ impl<'a> Run<'a> {
         let client = Client::new(self.daemon.as_ref().unwrap(), &self.shim, &self.ledger, PATIENCE);
         let compared = client.await_all_jobs().and_then(|()| {
             let mut faults = differences(&self.case.reference.view, &client.view()?);
-            faults.extend(client.broken_promises(&self.ledger.promises(0))?);
+            faults.extend(client.lost(&self.ledger.acknowledged(0))?);
             Ok(faults)
         });
         match compared {
             Ok(faults) => self.faults.extend(faults),
-            Err(trouble) => self.faults.push(format!("with nothing failing any more: {trouble}")),
+            Err(error) => self.faults.push(format!("with nothing failing any more: {error}")),
         }
     }
 
@@ -479,7 +479,7 @@ impl<'a> Run<'a> {
         // No byte of the files is wrong, so a user who is told so would throw away a good database.
         let takes_for_damage =
             |line: &&str| ["damage", "malformed", "not a SQLite"].iter().any(|word| line.contains(word));
-        if let Some(line) = self.logs.lines().chain(self.troubles.iter().map(String::as_str)).find(takes_for_damage) {
+        if let Some(line) = self.logs.lines().chain(self.errors.iter().map(String::as_str)).find(takes_for_damage) {
             self.faults.push(format!("the failed operation is taken for damage: {line}"));
         }
         if self.faults.is_empty() {
@@ -495,7 +495,7 @@ impl<'a> Run<'a> {
             case.fault,
             self.hit.as_deref().unwrap_or("nothing"),
             self.faults.join("\n  "),
-            self.troubles.join("\n    "),
+            self.errors.join("\n    "),
             log.join("\n    "),
             case.name,
         )]

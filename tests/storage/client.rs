@@ -13,34 +13,34 @@ use super::shim::Shim;
 
 /// Why a step did not reach its end.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum StepError {
     /// The daemon closed the connection before its answer was whole, or nobody listens.
-    Gone(String, io::Error),
+    Disconnected(String, io::Error),
     Refused(String, Reply),
     /// What the step waits for did not happen in time.
-    Late(String),
+    Timeout(String),
     /// The answer is wrong, whatever failed.
     Wrong(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Gone(request, error) => write!(f, "{request}: {error}"),
-            Trouble::Refused(request, reply) => {
+            StepError::Disconnected(request, error) => write!(f, "{request}: {error}"),
+            StepError::Refused(request, reply) => {
                 write!(f, "{request}: {} {}", reply.status, String::from_utf8_lossy(&reply.body))
             }
-            Trouble::Late(what) => write!(f, "{what}: not in time"),
-            Trouble::Wrong(what) => f.write_str(what),
+            StepError::Timeout(what) => write!(f, "{what}: not in time"),
+            StepError::Wrong(what) => f.write_str(what),
         }
     }
 }
 
-pub type Attempt<T = ()> = Result<T, Trouble>;
+pub type StepResult<T = ()> = Result<T, StepError>;
 
-/// What an acknowledgement promises.
+/// What an acknowledgement guarantees.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Promise {
+pub enum Acknowledged {
     /// The item has these texts.
     Item(Vec<String>),
     Erased,
@@ -56,13 +56,13 @@ pub enum Promise {
     Session(String),
 }
 
-/// One line of the ledger: from the record's length `at` on, the promise holds; or nothing is known of the subject, since
-/// a request about it is under way. A subject is a path, with a part after `#` where it has several promises.
+/// One line of the ledger: from the record's length `at` on, the guarantee holds. None: a request about the subject is
+/// under way, so nothing is known of it. A subject is a path; a part after `#` tells several guarantees of one path apart.
 #[derive(Debug, Clone)]
 struct Entry {
     at: u64,
     subject: String,
-    promise: Option<Promise>,
+    guarantee: Option<Acknowledged>,
 }
 
 /// What was acknowledged, with the length of the shim's record at that moment.
@@ -70,25 +70,25 @@ struct Entry {
 pub struct Ledger(Mutex<Vec<Entry>>);
 
 impl Ledger {
-    fn note(&self, at: u64, subject: &str, promise: Option<Promise>) {
-        self.0.lock().unwrap().push(Entry { at, subject: subject.to_owned(), promise });
+    fn note(&self, at: u64, subject: &str, guarantee: Option<Acknowledged>) {
+        self.0.lock().unwrap().push(Entry { at, subject: subject.to_owned(), guarantee });
     }
 
     /// The lengths of the record at which something was acknowledged.
     pub fn moments(&self) -> Vec<u64> {
-        self.0.lock().unwrap().iter().filter(|entry| entry.promise.is_some()).map(|entry| entry.at).collect()
+        self.0.lock().unwrap().iter().filter(|entry| entry.guarantee.is_some()).map(|entry| entry.at).collect()
     }
 
-    /// What is promised once the record has that length.
-    pub fn promises(&self, at: u64) -> BTreeMap<String, Promise> {
-        let mut promises = BTreeMap::new();
+    /// What is guaranteed once the record has that length.
+    pub fn acknowledged(&self, at: u64) -> BTreeMap<String, Acknowledged> {
+        let mut guarantees = BTreeMap::new();
         for entry in self.0.lock().unwrap().iter().filter(|entry| entry.at <= at) {
-            match &entry.promise {
-                Some(promise) => promises.insert(entry.subject.clone(), promise.clone()),
-                None => promises.remove(&entry.subject),
+            match &entry.guarantee {
+                Some(guarantee) => guarantees.insert(entry.subject.clone(), guarantee.clone()),
+                None => guarantees.remove(&entry.subject),
             };
         }
-        promises
+        guarantees
     }
 }
 
@@ -110,46 +110,47 @@ impl<'a> Client<'a> {
         Client { patience, ..*self }
     }
 
-    pub fn send(&self, name: &str, request: &Ask) -> Attempt<Reply> {
-        let reply = request.try_send().map_err(|error| Trouble::Gone(name.to_owned(), error))?;
-        if reply.status < 400 { Ok(reply) } else { Err(Trouble::Refused(name.to_owned(), reply)) }
+    pub fn send(&self, name: &str, request: &Ask) -> StepResult<Reply> {
+        let reply = request.try_send().map_err(|error| StepError::Disconnected(name.to_owned(), error))?;
+        if reply.status < 400 { Ok(reply) } else { Err(StepError::Refused(name.to_owned(), reply)) }
     }
 
-    fn json(&self, name: &str, request: &Ask) -> Attempt<Value> {
+    fn json(&self, name: &str, request: &Ask) -> StepResult<Value> {
         let reply = self.send(name, request)?;
-        serde_json::from_slice(&reply.body).map_err(|_| Trouble::Wrong(format!("{name}: {} is not JSON", reply.text())))
+        serde_json::from_slice(&reply.body)
+            .map_err(|_| StepError::Wrong(format!("{name}: {} is not JSON", reply.text())))
     }
 
-    pub fn get(&self, path: &str) -> Attempt<Value> {
+    pub fn get(&self, path: &str) -> StepResult<Value> {
         self.json(&format!("GET {path}"), &self.daemon.ask("GET", path))
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Attempt<Value> {
+    pub fn post(&self, path: &str, body: &Value) -> StepResult<Value> {
         self.json(&format!("POST {path}"), &self.daemon.ask("POST", path).json(body))
     }
 
-    fn rows(&self, path: &str) -> Attempt<Vec<Value>> {
+    fn rows(&self, path: &str) -> StepResult<Vec<Value>> {
         Ok(self.send(&format!("GET {path}"), &self.daemon.ask("GET", path))?.rows())
     }
 
     /// A change is on its way, so nothing is known of the subject until it is acknowledged.
-    pub fn unsettle(&self, subject: &str) {
+    pub fn begin_change(&self, subject: &str) {
         self.ledger.note(self.shim.recorded(), subject, None);
     }
 
-    pub fn promised(&self, subject: &str, promise: Promise) {
-        self.ledger.note(self.shim.recorded(), subject, Some(promise));
+    pub fn acknowledge(&self, subject: &str, guarantee: Acknowledged) {
+        self.ledger.note(self.shim.recorded(), subject, Some(guarantee));
     }
 
-    /// Sends a change of one subject, and notes what its success promises.
-    pub fn change(&self, subject: &str, name: &str, request: &Ask, promise: Promise) -> Attempt<Reply> {
-        self.unsettle(subject);
+    /// Sends a change of one subject, and notes what its success guarantees.
+    pub fn change(&self, subject: &str, name: &str, request: &Ask, guarantee: Acknowledged) -> StepResult<Reply> {
+        self.begin_change(subject);
         let reply = self.send(name, request)?;
-        self.promised(subject, promise);
+        self.acknowledge(subject, guarantee);
         Ok(reply)
     }
 
-    pub fn import(&self, items: &[Value], gzip: bool) -> Attempt {
+    pub fn import(&self, items: &[Value], gzip: bool) -> StepResult {
         let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
         let request = self.daemon.ask("POST", "/api/v1/items");
         let request = match gzip {
@@ -157,67 +158,67 @@ impl<'a> Client<'a> {
             false => request.body(lines),
         };
         for item in items {
-            self.unsettle(&item_path(item));
-            self.unsettle(&format!("{}#marks", item_path(item)));
+            self.begin_change(&item_path(item));
+            self.begin_change(&format!("{}#marks", item_path(item)));
         }
         let counts = self.json("POST /api/v1/items", &request)?;
         if counts["bad"] != 0 || counts["refused"] != 0 {
-            return Err(Trouble::Wrong(format!("POST /api/v1/items: {counts}")));
+            return Err(StepError::Wrong(format!("POST /api/v1/items: {counts}")));
         }
-        items.iter().for_each(|item| self.promised(&item_path(item), Promise::Item(texts(item))));
+        items.iter().for_each(|item| self.acknowledge(&item_path(item), Acknowledged::Item(texts(item))));
         Ok(())
     }
 
-    pub fn put_catalogue(&self, catalogue: &Value) -> Attempt {
+    pub fn put_catalogue(&self, catalogue: &Value) -> StepResult {
         let path = "/api/v1/catalogue?allow_remove=true";
         let applied = self.json("PUT /api/v1/catalogue", &self.daemon.ask("PUT", path).json(catalogue))?;
         let path = format!("/api/v1/catalogue?revision={}", applied["revision"]);
-        self.promised(&path, Promise::Catalogue(topic_ids(catalogue)));
+        self.acknowledge(&path, Acknowledged::Catalogue(topic_ids(catalogue)));
         Ok(())
     }
 
-    pub fn job_named(&self, name: &str) -> Attempt<Option<Value>> {
+    pub fn job_named(&self, name: &str) -> StepResult<Option<Value>> {
         let jobs = self.get("/api/v1/jobs?limit=1000")?;
         Ok(jobs["jobs"].as_array().unwrap().iter().find(|job| job["name"] == name).cloned())
     }
 
     /// Publishes a job of that name, or returns the one that an earlier attempt published.
-    pub fn publish(&self, name: &str, mut body: Value) -> Attempt<String> {
+    pub fn publish(&self, name: &str, mut body: Value) -> StepResult<String> {
         body["name"] = json!(name);
         let request = self.daemon.ask("POST", "/api/v1/jobs").header("Idempotency-Key", name).json(&body);
         let job = self.json("POST /api/v1/jobs", &request)?;
-        Ok(self.promised_job(&job, name))
+        Ok(self.acknowledge_job(&job, name))
     }
 
     /// A retry, revert or apply of a job.
-    pub fn follow_up(&self, parent: &str, verb: &str, mut body: Value) -> Attempt<String> {
+    pub fn follow_up(&self, parent: &str, verb: &str, mut body: Value) -> StepResult<String> {
         if let Some(job) = self.job_named(verb)? {
             return Ok(id_of(&job));
         }
-        let parent = self.job_named(parent)?.ok_or_else(|| Trouble::Wrong(format!("no job {parent}")))?;
+        let parent = self.job_named(parent)?.ok_or_else(|| StepError::Wrong(format!("no job {parent}")))?;
         body["name"] = json!(verb);
         let job = self.post(&format!("{}/{verb}", job_path(&id_of(&parent))), &body)?;
-        Ok(self.promised_job(&job, verb))
+        Ok(self.acknowledge_job(&job, verb))
     }
 
-    fn promised_job(&self, job: &Value, name: &str) -> String {
+    fn acknowledge_job(&self, job: &Value, name: &str) -> String {
         let id = id_of(job);
-        self.promised(&job_path(&id), Promise::Job(vec![("name", vec![json!(name)])]));
+        self.acknowledge(&job_path(&id), Acknowledged::Job(vec![("name", vec![json!(name)])]));
         id
     }
 
     /// Waits for the end of a job.
-    pub fn await_end(&self, id: &str) -> Attempt {
+    pub fn await_end(&self, id: &str) -> StepResult {
         let path = job_path(id);
         let job = self.await_some(&format!("the end of job {id}"), || {
             Ok(Some(self.get(&path)?).filter(|job| !job["finished_at"].is_null()))
         })?;
         let fields = ["name", "state", "counts", "outcomes", "labels"];
-        self.promised(&path, Promise::Job(fields.map(|field| (field, vec![job[field].clone()])).into()));
+        self.acknowledge(&path, Acknowledged::Job(fields.map(|field| (field, vec![job[field].clone()])).into()));
         Ok(())
     }
 
-    pub fn await_all_jobs(&self) -> Attempt {
+    pub fn await_all_jobs(&self) -> StepResult {
         self.await_some("the end of all jobs", || {
             let jobs = self.get("/api/v1/jobs?limit=1000")?;
             let open = |job: &Value| ["queued", "planning", "running", "cancelling"].iter().any(|s| job["state"] == *s);
@@ -225,72 +226,85 @@ impl<'a> Client<'a> {
         })
     }
 
-    pub fn await_some<T>(&self, what: &str, mut look: impl FnMut() -> Attempt<Option<T>>) -> Attempt<T> {
+    /// Waits until the daemon has done what it does after its answer: no file operation for a while.
+    pub fn await_quiet(&self) -> StepResult {
+        const QUIET: Duration = Duration::from_millis(30);
+        let (mut counts, mut since) = (self.shim.counts(), Instant::now());
+        self.await_some("no file operations", || {
+            let now = self.shim.counts();
+            if now != counts {
+                (counts, since) = (now, Instant::now());
+            }
+            Ok((since.elapsed() >= QUIET).then_some(()))
+        })
+    }
+
+    pub fn await_some<T>(&self, what: &str, mut look: impl FnMut() -> StepResult<Option<T>>) -> StepResult<T> {
         let until = Instant::now() + self.patience;
         loop {
             if let Some(found) = look()? {
                 return Ok(found);
             }
             if Instant::now() > until {
-                return Err(Trouble::Late(what.to_owned()));
+                return Err(StepError::Timeout(what.to_owned()));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    pub fn await_ready(&self) -> Attempt {
+    pub fn await_ready(&self) -> StepResult {
         let request = self.daemon.ask_openly("GET", "/readyz");
         self.await_some("ready", || match self.send("GET /readyz", &request) {
-            Err(Trouble::Refused(..)) => Ok(None),
+            Err(StepError::Refused(..)) => Ok(None),
             other => other.map(|_| Some(())),
         })
     }
 
-    /// The promises that the daemon does not keep.
-    pub fn broken_promises(&self, promises: &BTreeMap<String, Promise>) -> Attempt<Vec<String>> {
+    /// The guarantees that do not hold.
+    pub fn lost(&self, guarantees: &BTreeMap<String, Acknowledged>) -> StepResult<Vec<String>> {
         let mut broken = Vec::new();
-        for (subject, promise) in promises {
-            if let Some(why) = self.broken(subject, promise)? {
-                broken.push(format!("acknowledged and lost: {subject} {promise:?}: {why}"));
+        for (subject, guarantee) in guarantees {
+            if let Some(why) = self.broken(subject, guarantee)? {
+                broken.push(format!("acknowledged and lost: {subject} {guarantee:?}: {why}"));
             }
         }
         Ok(broken)
     }
 
-    fn broken(&self, subject: &str, promise: &Promise) -> Attempt<Option<String>> {
+    fn broken(&self, subject: &str, guarantee: &Acknowledged) -> StepResult<Option<String>> {
         let ask = |token: &str| self.daemon.ask_openly("GET", "/api/v1/status").header("Authorization", token);
-        let request = match promise {
+        let request = match guarantee {
             // The cookie is named after the port, which may be another after a restart.
-            Promise::Session(value) => {
+            Acknowledged::Session(value) => {
                 let cookie = format!("relabeld_{}={value}", self.daemon.address.port());
                 self.daemon.ask_openly("GET", "/api/v1/status").header("Cookie", &cookie)
             }
-            Promise::Token(token, _) => ask(&format!("Bearer {token}")),
+            Acknowledged::Token(token, _) => ask(&format!("Bearer {token}")),
             _ => self.daemon.ask("GET", subject.split('#').next().unwrap()),
         };
-        let reply = request.try_send().map_err(|error| Trouble::Gone(format!("GET {subject}"), error))?;
-        let wrong = match promise {
-            Promise::Erased | Promise::Deleted => reply.status != 404,
-            Promise::Session(_) => reply.status != 200,
-            Promise::Token(_, replaced) => {
+        let reply = request.try_send().map_err(|error| StepError::Disconnected(format!("GET {subject}"), error))?;
+        let wrong = match guarantee {
+            Acknowledged::Erased | Acknowledged::Deleted => reply.status != 404,
+            Acknowledged::Session(_) => reply.status != 200,
+            Acknowledged::Token(_, replaced) => {
                 let replaced = self.send("the replaced token", &ask(&format!("Bearer {replaced}")));
-                reply.status != 200 || !matches!(replaced, Err(Trouble::Refused(_, reply)) if reply.status == 401)
+                reply.status != 200 || !matches!(replaced, Err(StepError::Refused(_, reply)) if reply.status == 401)
             }
             _ if reply.status != 200 => true,
-            Promise::Item(expected) => texts(&reply.json()) != *expected,
-            Promise::Catalogue(expected) => topic_ids(&reply.json()) != *expected,
-            Promise::Marks(count) => reply.json()["marks"].as_array().is_none_or(|marks| marks.len() != *count),
-            Promise::Job(fields) => fields.iter().any(|(field, values)| !values.contains(&reply.json()[*field])),
+            Acknowledged::Item(expected) => texts(&reply.json()) != *expected,
+            Acknowledged::Catalogue(expected) => topic_ids(&reply.json()) != *expected,
+            Acknowledged::Marks(count) => reply.json()["marks"].as_array().is_none_or(|marks| marks.len() != *count),
+            Acknowledged::Job(fields) => fields.iter().any(|(field, values)| !values.contains(&reply.json()[*field])),
         };
         Ok(wrong.then(|| format!("{} {}", reply.status, shorten(&String::from_utf8_lossy(&reply.body)))))
     }
 
     /// What users see, without the numbers of jobs and the times: the same for the same data.
-    pub fn view(&self) -> Attempt<View> {
+    pub fn view(&self) -> StepResult<View> {
         let labels = self.rows("/api/v1/labels.ndjson")?;
         let feed = match self.rows("/api/v1/labels.ndjson?since=0") {
             // Part of it was pruned.
-            Err(Trouble::Refused(_, reply)) if reply.status == 409 => "pruned".into(),
+            Err(StepError::Refused(_, reply)) if reply.status == 409 => "pruned".into(),
             rows => fold(&rows?, &labels).unwrap_or_else(|fault| fault),
         };
         let mut view = View::from([("feed".to_owned(), vec![feed])]);
