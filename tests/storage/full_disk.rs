@@ -243,12 +243,17 @@ fn starts_full(dir: &Path) {
         assert_held(&daemon);
         assert_refusals(&daemon, &slow, &waiting);
         drop(daemon);
-        ballast.grow();
-        assert_eq!(check(dir), None, "on a full disk, after a kill");
         let daemon = launch(dir);
         assert_held(&daemon);
+        drop(daemon);
+        // Another program takes the space of the reserve, which the daemon has given back.
+        ballast.grow();
+        assert_eq!(check(dir), None, "on a full disk, after a kill");
+        let Err(ended) = Daemon::try_spawn(relabeld(), dir, &FLAGS) else { panic!("it started without any room") };
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+        assert!(ended.log.contains(dir.to_str().unwrap()) && ended.log.contains("bytes"), "{}", ended.log);
         ballast.remove();
-        assert_goes_on(daemon, &shim, &ledger, &slow);
+        assert_goes_on(launch(dir), &shim, &ledger, &slow);
         for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
             if entry.file_type().unwrap().is_file() {
                 fs::remove_file(entry.path()).unwrap();
