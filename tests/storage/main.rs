@@ -23,21 +23,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Cases run at the same time: the machine that runs the tests has two cores.
 const THREADS: usize = 2;
 
-/// Runs the cases on [`THREADS`] threads, and returns what went wrong in each, in the order of the cases.
-fn run_all<C: Sync>(cases: &[C], run: impl Fn(&C) -> Vec<String> + Sync) -> Vec<Vec<String>> {
+/// Runs the cases on [`THREADS`] threads, and returns what went wrong in each, in the order of the cases. A panic is
+/// reported with the name of its case.
+fn run_all<C: Sync>(
+    cases: &[C],
+    name: impl Fn(&C) -> String + Sync,
+    run: impl Fn(&C) -> Vec<String> + Sync,
+) -> Vec<Vec<String>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((number, case)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, cases.get(n)?)))
-        {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(number) else { return done };
             let run = std::panic::AssertUnwindSafe(|| run(case));
-            let faults = std::panic::catch_unwind(run).unwrap_or_else(|_| vec!["the test panicked, see above".into()]);
-            done.push((number, faults));
+            let panicked = |_| vec![format!("{}: the test panicked, see above", name(case))];
+            done.push((number, std::panic::catch_unwind(run).unwrap_or_else(panicked)));
         }
-        done
     };
-    let mut all: Vec<_> = std::thread::scope(|scope| {
+    let mut all: Vec<(usize, Vec<String>)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });

@@ -88,7 +88,7 @@ fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, f
     let lossy = AtomicUsize::new(0);
     let lost = std::sync::Mutex::new(BTreeMap::new());
     let numbered: Vec<(usize, u64)> = cuts.iter().copied().enumerate().collect();
-    let faults = run_all(&numbered, |&(number, cut)| {
+    let run = |&(number, cut): &(usize, u64)| {
         let mut disk = Disk::default();
         operations.iter().take_while(|operation| operation.end <= cut).for_each(|operation| disk.run(operation));
         let dir = scratch.path().join(format!("cut-{number}"));
@@ -102,8 +102,9 @@ fn cut_all(operations: &[Operation], ledger: &Ledger, cuts: &[u64], seed: u64, f
             std::fs::remove_dir_all(&dir).unwrap();
         }
         faults
-    });
-    let faults: Vec<String> = faults.into_iter().flatten().collect();
+    };
+    let faults = run_all(&numbered, |(number, _)| format!("cut {number}, seed {seed}"), run);
+    let faults = faults.concat();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let lossy = lossy.into_inner();
     println!("{} cuts, {lossy} of them took something away", cuts.len());
@@ -191,7 +192,7 @@ fn a_power_cut_after_a_failed_sync_and_a_restart_loses_nothing() {
     let step = |name: &str| STEPS.iter().find(|(other, _)| *other == name).unwrap().1;
     let numbers: Vec<usize> = (0..setting("RELABELD_FAILED_SYNCS", FAILED_SYNCS) as usize).collect();
     let hit = AtomicUsize::new(0);
-    let lost = run_all(&numbers, |&number| {
+    let run = |&number: &usize| {
         let mut rng = Rng::of_case(seed, "failed sync", number);
         let scratch = scratch();
         let dir = scratch.path().join("data");
@@ -221,8 +222,8 @@ fn a_power_cut_after_a_failed_sync_and_a_restart_loses_nothing() {
         let found = cut_each(&operations, &workload.ledger, &cuts, seed ^ number as u64, scratch.path());
         let name = |fault| format!("failed sync {number} (sync {first} of database and log), seed {seed}: {fault}");
         found.into_iter().map(name).collect()
-    });
-    let lost: Vec<String> = lost.into_iter().flatten().collect();
+    };
+    let lost = run_all(&numbers, |number| format!("failed sync {number}, seed {seed}"), run).concat();
     assert!(lost.is_empty(), "{}", lost.join("\n"));
     let hit = hit.into_inner();
     assert!(hit * 2 > numbers.len(), "only {hit} of {} runs met their fault", numbers.len());

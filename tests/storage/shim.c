@@ -68,7 +68,7 @@ REAL(int, mkdir, const char *, mode_t);
 REAL(int, chmod, const char *, mode_t);
 REAL(int, fchmod, int, mode_t);
 
-static void give_up(const char *what) {
+static void end_process(const char *what) {
     syscall(SYS_write, 2, "shim: ", 6);
     syscall(SYS_write, 2, what, strlen(what));
     syscall(SYS_write, 2, "\n", 1);
@@ -84,16 +84,16 @@ __attribute__((constructor)) static void start(void) {
     const char *dir = getenv("SHIM_DIR"), *file = getenv("SHIM_CONTROL"), *log = getenv("SHIM_RECORD");
     if (!dir || !file) return;
     root_length = strlen(dir);
-    if (root_length >= sizeof root) give_up("SHIM_DIR is too long");
+    if (root_length >= sizeof root) end_process("SHIM_DIR is too long");
     memcpy(root, dir, root_length);
     int fd = syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CLOEXEC, 0);
     void *words = (void *)syscall(SYS_mmap, 0, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (fd < 0 || words == MAP_FAILED) give_up("SHIM_CONTROL cannot be mapped");
+    if (fd < 0 || words == MAP_FAILED) end_process("SHIM_CONTROL cannot be mapped");
     syscall(SYS_close, fd);
     control = words;
     if (log) {
         record = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (record < 0) give_up("SHIM_RECORD cannot be opened");
+        if (record < 0) end_process("SHIM_RECORD cannot be opened");
     }
 }
 
@@ -122,11 +122,11 @@ static void note(enum kind kind, const char *path, uint64_t offset, const void *
     struct header header = {kind, strlen(name), offset, length};
     struct iovec parts[3] = {{&header, sizeof header}, {(void *)name, header.path}, {(void *)bytes, length}};
     ssize_t all = sizeof header + header.path + length;
-    if (syscall(SYS_writev, record, parts, 3) != all) give_up("the record is cut short");
+    if (syscall(SYS_writev, record, parts, 3) != all) end_process("the record is cut short");
 }
 
 /* Counts an operation and decides about it. Sets errno where it denies. */
-static enum verdict judge(enum operation operation, int class, uint64_t length) {
+static enum verdict decide(enum operation operation, int class, uint64_t length) {
     enum file file = class - 1;
     __sync_fetch_and_add(&control[COUNTS + operation * FILES + file], 1);
     if (!(control[OPERATION_MASK] >> operation & 1) || !(control[FILE_MASK] >> file & 1)) return PASS;
@@ -166,7 +166,7 @@ static void forget(int fd) {
 static ssize_t write_at(int fd, int class, const void *bytes, size_t length, off_t offset) {
     enter();
     ssize_t written = -1;
-    enum verdict verdict = judge(WRITE, class, length);
+    enum verdict verdict = decide(WRITE, class, length);
     if (verdict != DENY) {
         written = real_pwrite64(fd, bytes, verdict == HALVE ? length / 2 : length, offset);
         if (written > 0 && class != 1 + SHM) note(R_WRITE, watched[fd].path, offset, bytes, written);
@@ -204,7 +204,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
 ssize_t pread64(int fd, void *bytes, size_t length, off_t offset) {
     start();
     int class = class_of_fd(fd);
-    if (class && judge(READ, class, length) == DENY) return -1;
+    if (class && decide(READ, class, length) == DENY) return -1;
     return real_pread64(fd, bytes, length, offset);
 }
 ssize_t pread(int fd, void *bytes, size_t length, off_t offset) { return pread64(fd, bytes, length, offset); }
@@ -212,7 +212,7 @@ ssize_t pread(int fd, void *bytes, size_t length, off_t offset) { return pread64
 ssize_t read(int fd, void *bytes, size_t length) {
     start();
     int class = class_of_fd(fd);
-    if (class && judge(READ, class, length) == DENY) return -1;
+    if (class && decide(READ, class, length) == DENY) return -1;
     return real_read(fd, bytes, length);
 }
 
@@ -221,7 +221,7 @@ int fsync(int fd) {
     int class = class_of_fd(fd);
     if (!class) return real_fsync(fd);
     enter();
-    int denied = judge(SYNC, class, 0) == DENY;
+    int denied = decide(SYNC, class, 0) == DENY;
     note(denied ? R_SYNC_FAILED : R_SYNC, watched[fd].path, 0, NULL, 0);
     leave();
     return denied ? -1 : 0;
@@ -233,7 +233,7 @@ int ftruncate64(int fd, off_t length) {
     int class = class_of_fd(fd);
     if (!class) return real_ftruncate64(fd, length);
     enter();
-    int result = judge(TRUNCATE, class, 0) == DENY ? -1 : real_ftruncate64(fd, length);
+    int result = decide(TRUNCATE, class, 0) == DENY ? -1 : real_ftruncate64(fd, length);
     if (!result && class != 1 + SHM) note(R_TRUNCATE, watched[fd].path, length, NULL, 0);
     leave();
     return result;
@@ -246,7 +246,7 @@ int fallocate64(int fd, int mode, off_t offset, off_t length) {
     if (!class) return real_fallocate64(fd, mode, offset, length);
     enter();
     struct stat before;
-    int result = judge(TRUNCATE, class, 0) == DENY ? -1 : fstat(fd, &before);
+    int result = decide(TRUNCATE, class, 0) == DENY ? -1 : fstat(fd, &before);
     if (!result) result = real_fallocate64(fd, mode, offset, length);
     int grows = !result && !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > before.st_size;
     if (grows && class != 1 + SHM) note(R_TRUNCATE, watched[fd].path, offset + length, NULL, 0);
@@ -260,7 +260,7 @@ int posix_fallocate(int fd, off_t offset, off_t length) { return posix_fallocate
 void *mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
     if (!real_mmap64) return (void *)syscall(SYS_mmap, at, length, protection, flags, fd, offset);
     int class = (flags & MAP_TYPE) == MAP_PRIVATE ? 0 : class_of_fd(fd);
-    if (class && judge(MAP, class, length) == DENY) return MAP_FAILED;
+    if (class && decide(MAP, class, length) == DENY) return MAP_FAILED;
     return real_mmap64(at, length, protection, flags, fd, offset);
 }
 void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
@@ -287,8 +287,8 @@ static int open_at(int at, const char *name, int flags, mode_t mode) {
     enter();
     struct stat about;
     int creates = (flags & O_CREAT) && syscall(SYS_newfstatat, at, name, &about, AT_SYMLINK_NOFOLLOW) != 0;
-    int fd = judge(creates ? CREATE : OPEN, class, 0) == DENY ? -1 : syscall(SYS_openat, at, name, flags, mode);
-    if (fd >= DESCRIPTORS) give_up("too many descriptors");
+    int fd = decide(creates ? CREATE : OPEN, class, 0) == DENY ? -1 : syscall(SYS_openat, at, name, flags, mode);
+    if (fd >= DESCRIPTORS) end_process("too many descriptors");
     if (fd >= 0) {
         forget(fd);
         watched[fd].path = strdup(path);
@@ -323,7 +323,7 @@ int close(int fd) {
 #define CHANGE_NAME(operation, class, call, kind, path, bytes, length) \
     do { \
         enter(); \
-        int result = judge(operation, class, 0) == DENY ? -1 : (call); \
+        int result = decide(operation, class, 0) == DENY ? -1 : (call); \
         if (!result && (class) != 1 + SHM) note(kind, path, 0, bytes, length); \
         leave(); \
         return result; \
@@ -365,12 +365,12 @@ int mkdir(const char *path, mode_t mode) {
 int chmod(const char *path, mode_t mode) {
     start();
     int class = class_of(path);
-    if (class && judge(CHMOD, class, 0) == DENY) return -1;
+    if (class && decide(CHMOD, class, 0) == DENY) return -1;
     return real_chmod(path, mode);
 }
 int fchmod(int fd, mode_t mode) {
     start();
     int class = class_of_fd(fd);
-    if (class && judge(CHMOD, class, 0) == DENY) return -1;
+    if (class && decide(CHMOD, class, 0) == DENY) return -1;
     return real_fchmod(fd, mode);
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::client::{Client, Ledger, StepError, View, differences};
@@ -126,15 +127,16 @@ fn a_failed_operation_loses_and_damages_nothing() {
     cases.retain(|case| only.as_ref().is_none_or(|only| case.name == *only));
     assert!(!cases.is_empty(), "no case is called {only:?}");
 
-    let hit = std::sync::atomic::AtomicUsize::new(0);
-    let results = run_all(&cases, |case| {
+    let hit = AtomicUsize::new(0);
+    let run = |case: &Case<'_>| {
         let own = tempfile::tempdir_in(scratch.path()).unwrap();
         let dir = own.path().join("data");
-        let mut run = Run::new(case, &dir, &items, &backup);
+        let mut run = CaseRun::new(case, &dir, &items, &backup);
         run.run();
-        hit.fetch_add(usize::from(run.hit.is_some()), std::sync::atomic::Ordering::Relaxed);
+        hit.fetch_add(usize::from(run.hit.is_some()), Ordering::Relaxed);
         run.report()
-    });
+    };
+    let results = run_all(&cases, |case| case.name.clone(), run);
     let hit = hit.into_inner();
     println!("{} transitions, {} cases, {hit} of them met their fault", references.len(), cases.len());
     let failed = results.iter().filter(|faults| !faults.is_empty()).count();
@@ -189,6 +191,7 @@ fn undisturbed(scratch: &Path, items: &Items, backup: &Path) -> Vec<Reference> {
     undisturbed.references
 }
 
+/// The run without faults, from which every case starts.
 struct Undisturbed<'a> {
     scratch: &'a Path,
     items: &'a Items,
@@ -223,8 +226,8 @@ impl Undisturbed<'_> {
         let stepped = (transition.step)(&client, self.items).and_then(|()| client.await_all_jobs());
         let stepped_at = shim.counts();
         let seen = stepped.and_then(|()| Ok((client.view()?, client.lost(&ledger.acknowledged(0))?)));
-        let (view, broken) = seen.unwrap_or_else(|error| panic!("{}: {error}", transition.name));
-        assert_eq!(broken, Vec::<String>::new(), "{}", transition.name);
+        let (view, lost) = seen.unwrap_or_else(|error| panic!("{}: {error}", transition.name));
+        assert_eq!(lost, Vec::<String>::new(), "{}", transition.name);
         if transition.name == "backup" {
             fs::copy(dir.with_extension("backup"), self.backup).unwrap();
         }
@@ -271,7 +274,7 @@ fn schema_1(scratch: &Path) -> PathBuf {
 }
 
 /// One case under way.
-struct Run<'a> {
+struct CaseRun<'a> {
     case: &'a Case<'a>,
     items: &'a Items,
     backup: &'a Path,
@@ -286,13 +289,13 @@ struct Run<'a> {
     faults: Vec<String>,
 }
 
-impl<'a> Run<'a> {
-    fn new(case: &'a Case<'a>, dir: &'a Path, items: &'a Items, backup: &'a Path) -> Run<'a> {
+impl<'a> CaseRun<'a> {
+    fn new(case: &'a Case<'a>, dir: &'a Path, items: &'a Items, backup: &'a Path) -> CaseRun<'a> {
         if case.reference.before.exists() {
             copy_dir(&case.reference.before, dir);
         }
         let shim = Shim::new(dir);
-        Run {
+        CaseRun {
             case,
             items,
             backup,
@@ -308,7 +311,7 @@ impl<'a> Run<'a> {
     }
 
     fn run(&mut self) {
-        self.disturb();
+        self.run_with_fault();
         self.shim.disarm();
         if self.shim.hits() == 0 {
             return;
@@ -333,7 +336,7 @@ impl<'a> Run<'a> {
     }
 
     /// The transition while operations fail.
-    fn disturb(&mut self) {
+    fn run_with_fault(&mut self) {
         let Transition { kind, flags, step, .. } = self.case.reference.transition;
         if kind == Kind::Restore {
             self.shim.arm(&self.case.fault);
@@ -342,7 +345,7 @@ impl<'a> Run<'a> {
             self.shim.disarm();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if !output.status.success() {
-                self.judge_end(output.status, &said);
+                self.check_exit(output.status, &said);
                 self.errors.push(said);
                 // What is there is whole, or the restore can be repeated.
                 let again =
@@ -359,7 +362,7 @@ impl<'a> Run<'a> {
         let mut daemon = match Daemon::try_spawn(self.shim.relabeld(), self.dir, flags) {
             Ok(daemon) => daemon,
             Err(Ended { status, log }) => {
-                self.judge_end(status, &log);
+                self.check_exit(status, &log);
                 self.logs += &log;
                 return;
             }
@@ -383,7 +386,7 @@ impl<'a> Run<'a> {
     }
 
     /// The process ended by itself: that is allowed where it says why.
-    fn judge_end(&mut self, status: ExitStatus, log: &str) {
+    fn check_exit(&mut self, status: ExitStatus, log: &str) {
         let killed = self.case.fault.effect == Effect::Kill && status.signal() == Some(9);
         let stopped = self.case.reference.transition.kind == Kind::Stop && status.code() == Some(0);
         let says_why = status.code() == Some(1) && log.lines().any(|line| line.starts_with("relabeld: "));
@@ -396,7 +399,7 @@ impl<'a> Run<'a> {
     fn reap(&mut self) {
         if let Some(mut daemon) = self.daemon.take_if(|daemon| daemon.exit_status().is_some()) {
             let (status, log) = (daemon.wait(), daemon.log());
-            self.judge_end(status, &log);
+            self.check_exit(status, &log);
             self.logs += &log;
         }
     }
@@ -416,7 +419,7 @@ impl<'a> Run<'a> {
         Some(())
     }
 
-    /// What the step still lacks, with nothing failing any more. None where that is not possible.
+    /// Repeats the step until it is done, with nothing failing any more. None where it does not succeed.
     fn recover(&mut self) -> Option<()> {
         let Transition { kind, step, .. } = self.case.reference.transition;
         for attempt in 0..ATTEMPTS {
