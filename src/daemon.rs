@@ -27,7 +27,7 @@ use crate::model::Catalogue;
 use crate::os::reserve::Reserve;
 use crate::os::systemd::{self, Passed};
 use crate::os::{self, Lock};
-use crate::store::{Durability, FILE, Store};
+use crate::store::{self, Durability, FILE, Store};
 use crate::when;
 
 use self::watchdog::Watchdog;
@@ -75,6 +75,14 @@ impl Daemon {
 
     /// What systemd passed takes the place of the settings `listen` and `socket`, each for its kind.
     fn start_on(config: Config, passed: Vec<Passed>) -> anyhow::Result<Daemon> {
+        let data_dir = config.data_dir.clone();
+        Daemon::start_in(config, passed).map_err(|error| match is_full(&error) {
+            true => error.context(format!("cannot start: {}", os::describe_free(&data_dir))),
+            false => error,
+        })
+    }
+
+    fn start_in(config: Config, passed: Vec<Passed>) -> anyhow::Result<Daemon> {
         // Before anything is made.
         refuse_to_be_reached(&config, &passed)?;
         let lock = os::lock(&config.data_dir)?;
@@ -87,10 +95,7 @@ impl Daemon {
             config::Durability::Full => Durability::Full,
             config::Durability::Normal => Durability::Normal,
         };
-        let store = Store::open(&config.data_dir, durability);
-        let store = Arc::new(
-            store.with_context(|| format!("cannot use the database ({})", os::describe_free(&config.data_dir)))?,
-        );
+        let store = Arc::new(Store::open(&config.data_dir, durability)?);
         renew_revision(&store)?;
         let compile = by_phrases();
         let (failing, failed) = bounded(1);
@@ -115,7 +120,10 @@ impl Daemon {
             store.close();
         });
         let endpoint = endpoint.context("cannot serve HTTP")?;
-        os::write_atomically(&data_dir.join("address"), address.to_string().as_bytes(), os::PRIVATE)
+        let address_file = data_dir.join("address");
+        os::write_atomically(&address_file, address.to_string().as_bytes(), os::PRIVATE)
+            // Clients would send their token to whoever listens there next.
+            .inspect_err(|_| drop(std::fs::remove_file(&address_file)))
             .context("cannot write the file `address`")?;
         let watchdog = Watchdog::start(&store, endpoint.pulse()).context("cannot start the watchdog")?;
         info!("serving on {address}, data in {}", data_dir.display());
@@ -157,6 +165,15 @@ impl Daemon {
         }
         info!("stopped");
     }
+}
+
+/// The cause is a disk without room.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    error.chain().any(|cause| {
+        cause.downcast_ref() == Some(&store::Error::Full)
+            || cause.downcast_ref().is_some_and(|io: &std::io::Error| matches!(io.kind(), QuotaExceeded | StorageFull))
+    })
 }
 
 /// A start needs some space, also on a disk that is full.

@@ -71,6 +71,7 @@ impl<R: BufRead> Lines<R> {
         // Of a line that just fits, its end and a mark may be more than the limit.
         let most = self.max_item_bytes.saturating_add(b"\r\n".len() + BYTE_ORDER_MARK.len());
         loop {
+            self.number += skip_blank(&mut self.reader)?;
             self.buffer.clear();
             let read = self.reader.by_ref().take(most as u64).read_until(b'\n', &mut self.buffer)?;
             if read == 0 {
@@ -90,6 +91,32 @@ impl<R: BufRead> Lines<R> {
             if end > mark && !self.buffer[mark..end].trim_ascii_start().is_empty() {
                 return Ok(Some((self.number, Ok(&self.buffer[mark..end]))));
             }
+        }
+    }
+}
+
+/// Skips the blank lines before the next line, and returns their number.
+///
+/// A gzip of 291 KB can hold 300 million blank lines, so they are skipped by the read-ahead and not one by one.
+fn skip_blank(reader: &mut impl BufRead) -> io::Result<u64> {
+    const LINE_ENDS: [u8; 1024] = [b'\n'; 1024];
+    let mut lines = 0;
+    loop {
+        let ahead = reader.fill_buf()?;
+        let length = ahead.len();
+        let mut rest = ahead;
+        while let Some(after) = rest.strip_prefix(&LINE_ENDS) {
+            lines += LINE_ENDS.len() as u64;
+            rest = after;
+        }
+        let blank = &rest[..rest.len() - rest.trim_ascii_start().len()];
+        // What follows the last line end is the beginning of a line, whose columns an error may name.
+        let whole = blank.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        lines += blank[..whole].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let skipped = length - rest.len() + whole;
+        reader.consume(skipped);
+        if skipped < length || length == 0 {
+            return Ok(lines);
         }
     }
 }
@@ -136,6 +163,39 @@ mod tests {
         }
         assert_eq!(lines(b"0123456789\nab\n", 4), [(1, None), some(2, "ab")]);
         assert_eq!(lines(b"a\n", usize::MAX), [some(1, "a")]);
+    }
+
+    /// Counts how often it is looked into.
+    struct Counting<R>(R, usize);
+
+    impl<R: BufRead> Read for Counting<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl<R: BufRead> BufRead for Counting<R> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            self.1 += 1;
+            self.0.fill_buf()
+        }
+
+        fn consume(&mut self, amount: usize) {
+            self.0.consume(amount);
+        }
+    }
+
+    #[test]
+    fn blank_lines_are_counted_and_not_read_one_by_one() {
+        let blank = [" \r\n", &"\n".repeat(5000), &"\t \x0c\n".repeat(5000)].concat();
+        for (capacity, looks) in [(3, 100_000), (1000, 200), (1024, 200), (100_000, 20)] {
+            let input = format!("{blank}  a\n{blank}b");
+            let mut lines = Lines::new(Counting(BufReader::with_capacity(capacity, input.as_bytes()), 0), 9);
+            assert_eq!(lines.next().unwrap(), Some((10_002, Ok(&b"  a"[..]))), "{capacity}");
+            assert_eq!(lines.next().unwrap(), Some((20_004, Ok(&b"b"[..]))), "{capacity}");
+            assert_eq!(lines.next().unwrap(), None);
+            assert!(lines.reader.1 <= looks, "{} looks with {capacity}", lines.reader.1);
+        }
     }
 
     #[test]

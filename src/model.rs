@@ -20,6 +20,19 @@ pub const DEFAULT_PROGRAM: &str = "default";
 /// The id of a note's only transcript.
 pub const NOTE_TRANSCRIPT: &str = "note";
 
+// Far beyond any conversation or note, and still an item that one transaction can store and one thread can analyse.
+
+/// The longest id, speaker, medium, language, program or topic, in bytes: they are keys of the database and parts of URLs.
+pub const MAX_NAME_BYTES: usize = 512;
+/// Programs of an item.
+pub const MAX_PROGRAMS: usize = 1_000;
+/// Transcripts of a conversation.
+pub const MAX_TRANSCRIPTS: usize = 10_000;
+/// Blocks of an item in all its transcripts; paragraphs of a note.
+pub const MAX_BLOCKS: usize = 100_000;
+/// Marks that come with an item.
+pub const MAX_MARKS: usize = 100_000;
+
 /// What an item is. Together with its id it is the item's key; both are case-sensitive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,6 +5,7 @@ pub mod mapped;
 pub mod process;
 pub mod reserve;
 pub mod systemd;
+pub mod token_file;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
@@ -20,6 +21,8 @@ use rustix::fs::{Access, FallocateFlags, OFlags};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+pub use self::token_file::TokenFault;
 
 /// The mode of files with secrets in them.
 pub const PRIVATE: u32 = 0o600;
@@ -108,7 +111,8 @@ fn tighten_if_fresh(dir: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Replaces `path` by a file that holds `bytes` and has exactly `mode`, whatever the umask. A crash at any point leaves
-/// the old file or the new one, and it is on the disk when this returns.
+/// the old file or the new one, and it is on the disk when this returns. After an error either may be in its place: the
+/// new one is where the directory alone could not be synced.
 ///
 /// Two writers of one path must take turns.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -132,6 +136,10 @@ fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// A name is durable only when its directory is.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if tests::DIRECTORY_SYNC_FAILS.get() {
+        return Err(io::Error::from_raw_os_error(5));
+    }
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -301,11 +309,17 @@ pub fn can_write_dir(dir: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;
 
     use super::*;
+
+    thread_local! {
+        /// Makes [`sync_parent`] fail on this thread, as a disk does that takes no more writes.
+        pub(crate) static DIRECTORY_SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777

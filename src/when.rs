@@ -2,6 +2,7 @@
 //!
 //! All arithmetic is on civil UTC time and not on jiff's `Timestamp`, whose range ends a day short of the year 9999.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::civil::{Date, DateTime, Time};
@@ -135,7 +136,8 @@ fn from_fraction(number: f64) -> Result<Millis, &'static str> {
 }
 
 fn from_date_time(text: &str) -> Result<Millis, &'static str> {
-    let pieces = DATE_TIMES.parse_pieces(text).map_err(|_| "not a date and time that exists")?;
+    let text = with_nanoseconds(text);
+    let pieces = DATE_TIMES.parse_pieces(text.as_bytes()).map_err(|_| "not a date and time that exists")?;
     if pieces.time_zone_annotation().is_some() {
         return Err("a time with the name of a zone; give its offset instead, such as +02:00");
     }
@@ -143,6 +145,17 @@ fn from_date_time(text: &str) -> Result<Millis, &'static str> {
     let offset = pieces.to_numeric_offset().map_or(0, |offset| offset.seconds());
     let nanos = local.duration_since(EPOCH).as_nanos() - i128::from(offset) * 1_000_000_000;
     within(nanos.div_euclid(1_000_000))
+}
+
+/// RFC 3339 has no bound on the digits of a second's fraction; the parser takes nine, of which three count here.
+fn with_nanoseconds(text: &str) -> Cow<'_, str> {
+    const DIGITS: usize = 9;
+    let Some((whole, rest)) = text.split_once(['.', ',']) else { return text.into() };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    match digits > DIGITS {
+        true => format!("{whole}.{}{}", &rest[..DIGITS], &rest[digits..]).into(),
+        false => text.into(),
+    }
 }
 
 fn back(now: Millis, span: Span) -> Result<Millis, &'static str> {
@@ -184,6 +197,10 @@ mod tests {
             ("2026-11-01T10:00:00-00:30", "2026-11-01T10:30:00.000Z"),
             ("2026-11-01 10:00", "2026-11-01T10:00:00.000Z"),
             ("2026-12-31T23:59:60Z", "2026-12-31T23:59:59.000Z"),
+            ("2026-11-01T10:00:00.123456789Z", "2026-11-01T10:00:00.123Z"),
+            ("2026-11-01T10:00:00.1239999999999999999999Z", "2026-11-01T10:00:00.123Z"),
+            ("2026-11-01 10:00:00,0009999999+02:00", "2026-11-01T08:00:00.000Z"),
+            ("1969-12-31T23:59:59.99999999999", "1969-12-31T23:59:59.999Z"),
             (" 2026-11-01 ", "2026-11-01T00:00:00.000Z"),
             ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
             ("0", "1970-01-01T00:00:00.000Z"),
@@ -223,6 +240,9 @@ mod tests {
             ("2026-02-30", "not a date and time that exists"),
             ("2026-13-01T00:00:00Z", "not a date and time that exists"),
             ("2026-11-01T25:00:00Z", "not a date and time that exists"),
+            ("2026-11-01T10:00:00.Z", "not a date and time that exists"),
+            ("2026-11-01T10:00:00.1234567890.1Z", "not a date and time that exists"),
+            ("2026-11-01T10:00:00.1234567890é", "not a date and time that exists"),
             ("2026-11-01T10:00:00Zebra", "not a date and time that exists"),
             ("2026-11-01T10:00:00+02:00[Europe/Paris]", "name of a zone"),
             ("0000-01-01T00:00:00+01:00", "beyond the years"),

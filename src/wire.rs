@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 pub use ids::{ItemKey, JobBody, Unread, keys_from_csv, keys_from_ndjson};
 
 use crate::job::{Filter, Job, JobId, JobState};
-use crate::model::{Kind, Millis, whole};
+use crate::model::{Kind, MAX_NAME_BYTES, Millis, whole};
 use crate::when::{self, rfc3339};
 
 /// How far back a job reaches when it names no `from`.
@@ -16,6 +16,8 @@ const DEFAULT_SPAN: &str = "30d";
 
 /// Every list of jobs carries their names.
 const LONGEST_WORDS: usize = 1_000;
+/// Programs, media or languages of a filter.
+const MOST_NAMES: usize = 10_000;
 
 /// The fields of a request, taken one by one: what is left at the end is not known, and is an error.
 #[derive(Debug)]
@@ -174,6 +176,28 @@ pub fn kind_from(word: &str) -> Option<Kind> {
     }
 }
 
+/// No item has a longer one.
+pub fn check_name(text: &str, name: &str) -> Result<(), String> {
+    match text.len() {
+        0..=MAX_NAME_BYTES => Ok(()),
+        n => Err(format!("{name}: longer than {MAX_NAME_BYTES} bytes: it has {n}")),
+    }
+}
+
+/// A filter has so many names at most: each list of jobs shows them.
+pub fn check_names(names: &[String], name: &str) -> Result<(), String> {
+    match names.len() {
+        0..=MOST_NAMES => Ok(()),
+        n => Err(format!("{name}: has {n} entries, and at most {MOST_NAMES} are allowed")),
+    }
+}
+
+fn names_from(fields: &mut Fields, name: &'static str) -> Result<Vec<String>, String> {
+    let names = fields.texts(name)?;
+    check_names(&names, name)?;
+    Ok(names)
+}
+
 /// The filter of a range job or a count: the last 30 days where it names no time.
 pub fn filter_from(fields: &mut Fields, now: Millis) -> Result<Filter, String> {
     let from = match fields.time("from", now)? {
@@ -194,8 +218,8 @@ pub fn filter_from(fields: &mut Fields, now: Millis) -> Result<Filter, String> {
         from: Some(from),
         until: Some(until),
         types,
-        media: fields.texts("media")?,
-        programs: fields.texts("programs")?,
+        media: names_from(fields, "media")?,
+        programs: names_from(fields, "programs")?,
         languages: Vec::new(),
         stale_only: fields.flag("stale_only", false)?,
         keep_when_empty: fields.flag("keep_when_empty", true)?,
@@ -205,7 +229,7 @@ pub fn filter_from(fields: &mut Fields, now: Millis) -> Result<Filter, String> {
 /// What a job that names its items may say of them: which of their programs, and how they are read.
 pub fn scope_from(fields: &mut Fields) -> Result<Filter, String> {
     Ok(Filter {
-        programs: fields.texts("programs")?,
+        programs: names_from(fields, "programs")?,
         stale_only: fields.flag("stale_only", false)?,
         keep_when_empty: fields.flag("keep_when_empty", true)?,
         ..Filter::all()
@@ -362,6 +386,8 @@ mod tests {
             (json!({"until": "2020-01-01", "from": "2021-01-01"}), "from: 2021-01-01T00:00:00.000Z is not before"),
             (json!({"media": []}), "media: is empty"),
             (json!({"programs": ["a", 7]}), "programs[1]: must be a string, not a number"),
+            (json!({"programs": vec!["a"; 10_001]}), "programs: has 10001 entries, and at most 10000 are allowed"),
+            (json!({"media": vec!["a"; 10_001]}), "media: has 10001 entries, and at most 10000 are allowed"),
             (json!({"types": ["mails"]}), "types[0]: must be conversations or notes"),
             (json!({"form": "30d"}), "form: no such field; there are from, until"),
             (json!({"from": "soon"}), "from: "),

@@ -5,14 +5,12 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::{Fault, MATCHES, PARTICIPANTS};
-use crate::model::{Catalogue, DEFAULT_PROGRAM, DEFAULT_STRICTNESS, Phrase, Program, Topic, whole};
+use crate::model::{Catalogue, DEFAULT_PROGRAM, DEFAULT_STRICTNESS, MAX_NAME_BYTES, Phrase, Program, Topic, whole};
 
 // Far beyond any catalogue that people keep, and still one that a machine can compile and hold twice.
 const MAX_TOPICS: usize = 100_000;
 const MAX_PROGRAMS: usize = 100_000;
 const MAX_PHRASES: usize = 1_000_000;
-/// Of ids and names.
-const MAX_NAME_BYTES: usize = 512;
 const MAX_PHRASE_BYTES: usize = 4096;
 /// What a shown catalogue tells of itself, passed over so that it can be applied again as it came.
 const SHOWN_ONLY: [&str; 3] = ["revision", "applied_at", "labeller"];

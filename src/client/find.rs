@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::Error;
+use crate::os::{TokenFault, token_file};
 
 const SYSTEM_DIR: &str = "/var/lib/relabeld";
 /// Where the package's socket unit listens, for people who may not read the data directory.
@@ -155,31 +156,21 @@ fn read_address(file: &Path) -> Result<SocketAddr, String> {
 /// The strongest token that we may read. None is no error here: the daemon's refusal says what was needed.
 fn token_in(dir: &Path) -> Result<Option<String>, Error> {
     for name in ["token", "token.read"] {
-        let file = dir.join(name);
-        match fs::read_to_string(&file) {
-            Ok(text) => return usable(&text, &file).map(Some),
-            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => {}
-            Err(e) => return Err(Error::Failed(format!("cannot read {}: {e}", file.display()))),
+        match token_file::open(&dir.join(name)).and_then(token_file::read) {
+            Err(TokenFault::Unreadable(e))
+                if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => {}
+            read => return read.map(Some).map_err(|fault| faulty(&dir.join(name), &fault)),
         }
     }
     Ok(None)
 }
 
 fn read_token(file: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(file)
-        .map_err(|e| Error::Failed(format!("cannot read the token file {}: {e}", file.display())))?;
-    usable(&text, file)
+    token_file::open(file).and_then(token_file::read).map_err(|fault| faulty(file, &fault))
 }
 
-/// A token goes into a header line: anything but visible ASCII there would be another request.
-fn usable(text: &str, file: &Path) -> Result<String, Error> {
-    let token = text.trim();
-    match !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(token.to_owned()),
-        false => {
-            Err(Error::Failed(format!("{} holds no token: one line of letters and digits is expected", file.display())))
-        }
-    }
+fn faulty(file: &Path, fault: &TokenFault) -> Error {
+    Error::Failed(format!("the token file {} {fault}", file.display()))
 }
 
 #[cfg(test)]

@@ -21,12 +21,15 @@ use serde::{Deserialize, Serialize};
 use self::names::Names;
 pub use self::names::listening_refused;
 use self::shelf::Shelf;
-use self::tokens::{load_or_make, make, same};
+use self::tokens::{load, load_or_make, new_token, same, store};
 use crate::model::Millis;
+use crate::os::TokenFault;
 
 const MINUTE: Millis = 60_000;
 const HOUR: Millis = 60 * MINUTE;
 const SESSION_LIFE: Millis = 7 * 24 * HOUR;
+/// The name of callers with a session.
+const PAGE: &str = "page";
 /// How much of a session's use a restart may forget.
 const KEPT_EVERY: Millis = 10 * MINUTE;
 
@@ -72,6 +75,19 @@ impl Caller {
     /// `serve` itself, printing a login link to its own terminal.
     pub const TERMINAL: Caller = Caller { name: "terminal", may: Right::All, token: 0 };
     const ANYONE: Caller = Caller { name: "anyone", may: Right::Nothing, token: 0 };
+    /// The holder of requests that no token stands behind.
+    pub const STRANGER_HOLDER: usize = TOKENS.len();
+    const SOCKET_HOLDER: usize = TOKENS.len() + 1;
+
+    /// Whose share of the handlers this caller uses: that of the token behind the session or the link, of the socket, or
+    /// of all strangers. A token can open any number of sessions, so each of them counts in its share.
+    pub fn holder(&self) -> usize {
+        match *self {
+            Caller::ANYONE => Caller::STRANGER_HOLDER,
+            Caller::SOCKET => Caller::SOCKET_HOLDER,
+            Caller { token, .. } => token,
+        }
+    }
 }
 
 /// What of a request decides. `path` is without the query.
@@ -129,8 +145,13 @@ pub enum AccessError {
     OpenDirectory { path: PathBuf, mode: u32 },
     #[error("others may use {} (mode {mode:03o}): remove it for a new token, or chmod 600 it if nobody saw it", path.display())]
     OpenToken { path: PathBuf, mode: u32 },
-    #[error("{} holds no token: remove it, and the next start makes a new one", path.display())]
-    NoToken { path: PathBuf },
+    #[error("{} {fault}. Remove it, and the next start makes a new one", path.display())]
+    NoToken { path: PathBuf, fault: TokenFault },
+    #[error(
+        "the new token is in {} and works, and the old one does not; but the disk did not confirm it ({source}): after a \
+         power cut the old one may be back. Rotate again when the disk works", path.display()
+    )]
+    Unconfirmed { path: PathBuf, source: io::Error },
     #[error("{0:?} is no token: there are token, token.read and token.metrics")]
     UnknownToken(String),
     #[error("{0:?} cannot be served: give a name, name:port, or for public_url http(s)://name")]
@@ -151,11 +172,16 @@ pub struct Access {
     data_dir: PathBuf,
     names: Names,
     port: u16,
+    /// Taken for a short time only, never while a file is read or written: every request waits for it.
     inside: Mutex<Inside>,
+    /// Taken before `inside` by whoever changes a file, so that the files follow memory in order.
+    files: Mutex<()>,
 }
 
 struct Inside {
     tokens: [String; 3],
+    /// A token whose file is being written, by its index: it works beside the one that it replaces.
+    coming: Option<(usize, String)>,
     /// One-time login codes; the right of the session to come.
     logins: Shelf<Right>,
     sessions: Shelf<Right>,
@@ -185,16 +211,32 @@ impl Access {
         kept::load(data_dir, &tokens, &mut sessions);
         let inside = Inside {
             tokens,
+            coming: None,
             logins: Shelf::new(16, 10 * MINUTE, 10 * MINUTE),
             sessions,
             kept_at: Millis::MIN,
             tickets: Shelf::new(1024, 10 * MINUTE, 10 * MINUTE),
         };
-        Ok(Access { data_dir: data_dir.to_path_buf(), names, port, inside: Mutex::new(inside) })
+        Ok(Access {
+            data_dir: data_dir.to_path_buf(),
+            names,
+            port,
+            inside: Mutex::new(inside),
+            files: Mutex::default(),
+        })
     }
 
     /// The one question of every request.
     pub fn check(&self, asking: &Asking<'_>, now: Millis) -> Result<Caller, Refusal> {
+        let caller = self.recognise(asking, now)?;
+        if caller.name == PAGE && self.takes_turn_to_keep(now) {
+            self.keep(now);
+        }
+        Ok(caller)
+    }
+
+    /// As [`Access::check`], without any file.
+    pub fn recognise(&self, asking: &Asking<'_>, now: Millis) -> Result<Caller, Refusal> {
         if asking.over_unix {
             return Ok(Caller::SOCKET);
         }
@@ -234,7 +276,8 @@ impl Access {
         let inside = self.inside();
         // Every token is compared to its end, so that time tells nothing.
         let hits = inside.tokens.each_ref().map(|token| same(token, given));
-        let token = hits.iter().position(|&hit| hit).ok_or_else(|| {
+        let coming = inside.coming.as_ref().filter(|(_, token)| same(token, given)).map(|(index, _)| *index);
+        let token = hits.iter().position(|&hit| hit).or(coming).ok_or_else(|| {
             unauthorized("this token is not, or no longer, good: read the file `token` of the data directory again")
         })?;
         Ok(Caller { name: TOKENS[token].0, may: TOKENS[token].1, token })
@@ -251,10 +294,7 @@ impl Access {
         let mut values = self.session_cookies(cookies);
         let session = values.find_map(|value| inside.sessions.find(value, now));
         let (may, token) = session.ok_or_else(|| unauthorized(WAY_IN))?;
-        if now.saturating_sub(inside.kept_at) > KEPT_EVERY {
-            self.keep(&mut inside, now);
-        }
-        let caller = Caller { name: "page", may, token };
+        let caller = Caller { name: PAGE, may, token };
         match asking.origin {
             Some(origin) if self.names.serve_origin(origin) => Ok(caller),
             None if !asking.changes() => Ok(caller),
@@ -268,24 +308,61 @@ impl Access {
         pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Replaces the token and ends all that it opened, at once. The file is on the disk before the old one is no good.
+    /// Replaces the token and ends all that it opened, at once.
+    ///
+    /// The token that is in the file afterwards is the one that works, also where the file could not be written whole.
     pub fn rotate(&self, name: &str) -> Result<String, AccessError> {
         let known = TOKENS.iter().position(|(token, _)| *token == name);
         let index = known.ok_or_else(|| AccessError::UnknownToken(name.to_owned()))?;
-        let mut inside = self.inside();
-        let fresh = make(&self.data_dir.join(name))?;
-        inside.tokens[index] = fresh.clone();
-        inside.logins.drop_those_of(index);
-        inside.sessions.drop_those_of(index);
-        inside.tickets.drop_those_of(index);
-        let now = inside.kept_at;
-        self.keep(&mut inside, now);
-        Ok(fresh)
+        let path = self.data_dir.join(name);
+        let files = self.files();
+        let fresh = new_token()?;
+        // Whoever reads the new file before this is done is let in.
+        self.inside().coming = Some((index, fresh.clone()));
+        let stored = store(&path, &fresh);
+        // The new file may be in its place although the disk did not confirm it. Clients and the next start read it then.
+        let replaced = stored.is_ok() || load(&path).is_ok_and(|token| token == fresh);
+        {
+            let mut inside = self.inside();
+            inside.coming = None;
+            if replaced {
+                inside.tokens[index] = fresh.clone();
+                inside.logins.drop_those_of(index);
+                inside.sessions.drop_those_of(index);
+                inside.tickets.drop_those_of(index);
+            }
+        }
+        if replaced {
+            self.save(&files, None);
+        }
+        match stored {
+            Ok(()) => Ok(fresh),
+            Err(source) if replaced => Err(AccessError::Unconfirmed { path, source }),
+            Err(source) => Err(AccessError::File { path, source }),
+        }
     }
 
-    fn keep(&self, inside: &mut Inside, now: Millis) {
-        inside.kept_at = now;
-        kept::save(&self.data_dir, &inside.tokens, &inside.sessions);
+    /// Whether the use of the sessions is to be written now: true for one of the callers alone.
+    fn takes_turn_to_keep(&self, now: Millis) -> bool {
+        let mut inside = self.inside();
+        let is_due = now.saturating_sub(inside.kept_at) > KEPT_EVERY;
+        if is_due {
+            inside.kept_at = now;
+        }
+        is_due
+    }
+
+    fn keep(&self, now: Millis) {
+        self.save(&self.files(), Some(now));
+    }
+
+    /// Writes the sessions; `used_until` is the time up to which their use is in the file.
+    fn save(&self, _files: &MutexGuard<'_, ()>, used_until: Option<Millis>) {
+        let mut inside = self.inside();
+        inside.kept_at = used_until.unwrap_or(inside.kept_at);
+        let kept = kept::list(&inside.tokens, &inside.sessions);
+        drop(inside);
+        kept::save(&self.data_dir, &kept);
     }
 
     /// A one-time code for [`Access::login`], good for 10 minutes, with at most the right of whoever asks. The route
@@ -297,15 +374,14 @@ impl Access {
     /// The value of the session cookie, if the code is good; it is not from then on.
     pub fn login(&self, code: &str, now: Millis) -> Result<Option<String>, AccessError> {
         let mut inside = self.inside();
-        match inside.logins.take(code, now) {
+        let session = match inside.logins.take(code, now) {
             // A token for /metrics alone opens no page.
-            Some((may, token)) if may >= Right::Read => {
-                let session = inside.sessions.put(may, token, now)?;
-                self.keep(&mut inside, now);
-                Ok(Some(session))
-            }
-            _ => Ok(None),
-        }
+            Some((may, token)) if may >= Right::Read => inside.sessions.put(may, token, now)?,
+            _ => return Ok(None),
+        };
+        drop(inside);
+        self.keep(now);
+        Ok(Some(session))
     }
 
     pub fn set_cookie_header(&self, value: &str) -> String {
@@ -318,7 +394,8 @@ impl Access {
         for value in self.session_cookies(cookie.unwrap_or_default()) {
             inside.sessions.take(value, now);
         }
-        self.keep(&mut inside, now);
+        drop(inside);
+        self.keep(now);
         self.cookie("", 0)
     }
 
@@ -342,6 +419,10 @@ impl Access {
     pub fn redeem(&self, path: &str, ticket: &str, now: Millis) -> Option<Caller> {
         let (opens, token) = self.inside().tickets.find(ticket, now)?;
         (opens == path).then_some(Caller { name: "link", may: Right::Read, token })
+    }
+
+    fn files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {

@@ -16,7 +16,7 @@ use crate::job::{Filter, Job, JobId, JobState};
 use crate::model::{Kind, Millis};
 use crate::store::{Error, JobSearch, NewJob};
 use crate::when::rfc3339;
-use crate::wire::{Fields, shorten};
+use crate::wire::{Fields, check_names, shorten};
 
 const JOBS: &str = "/api/v2/speechandtextanalytics/reprocessing/jobs";
 /// Its words for media, as the SDKs spell them, and ours.
@@ -72,6 +72,7 @@ fn wish_from(body: &[u8], caller: &str, now: Millis) -> Result<NewJob, Problem> 
     let languages = names(&mut fields, "dialects")?.unwrap_or_default();
     fields.finish().map_err(|why| Problem::new(400, "invalid.property", why))?;
     let programs = required("programs", programs)?;
+    check_names(&programs, "programs").and_then(|()| check_names(&languages, "dialects")).map_err(invalid)?;
     let mut media = Vec::new();
     for word in required("mediaTypes", media_types)? {
         let ours = media_from(&word)?;

@@ -10,7 +10,7 @@ use crate::job::Filter;
 use crate::model::Kind;
 use crate::store::NewJob;
 use crate::when;
-use crate::wire::{ItemKey, check_range, kind_from, version_from};
+use crate::wire::{ItemKey, check_name, check_range, kind_from, version_from};
 
 const TOPIC: &str = "conversation_note_analysis";
 
@@ -32,7 +32,10 @@ pub fn publish(context: &Context, asked: &mut Asked<'_>) -> Handled {
     let key = key.ok_or_else(|| Problem::invalid("key: must be {conversation_fs_id, note_id, note_version}"))?;
     let id = |name: &str| match key.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) => Ok(Some(id.clone()).filter(|id| !id.is_empty())),
+        Some(Value::String(id)) => {
+            check_name(id, &format!("key.{name}")).map_err(Problem::invalid)?;
+            Ok(Some(id.clone()).filter(|id| !id.is_empty()))
+        }
         Some(Value::Number(number)) => Ok(Some(number.to_string())),
         Some(_) => Err(Problem::invalid(format!("key.{name}: must be a string"))),
     };

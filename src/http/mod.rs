@@ -5,6 +5,7 @@
 //! it now and then, through the socket, whether it still listens, and puts a new one in its place when it does not.
 
 pub mod access;
+mod admission;
 mod answer;
 mod api;
 mod asked;
@@ -34,7 +35,7 @@ use self::access::{Access, AccessError, Asking};
 use self::answer::{Answer, Boxed, Problem};
 use self::asked::{Asked, Query};
 use self::calls::Calls;
-use self::gate::{Gate, Limits};
+use self::gate::{Gate, HeadView, Limits};
 pub use self::gate::{Listener, Pulse};
 use self::routes::Route;
 use crate::config::Config;
@@ -133,15 +134,19 @@ fn listen_privately(socket: &Path) -> io::Result<Arc<Server>> {
 
 impl Endpoint {
     pub fn open(context: Context, listeners: Vec<Listener>) -> io::Result<Endpoint> {
-        let limits = Limits { requests: 32, ..Limits::default() };
+        // A body that is collected must be as long as the largest that a short call takes.
+        let limits = Limits { body_bytes: api::SMALL as usize, ..Limits::default() };
         // Whoever reaches this socket is taken at its word: it lies in the directory that is ours alone.
         let socket = context.config.data_dir.join("http.sock");
         let server = listen_privately(&socket)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display())))?;
-        let handlers = limits.requests;
-        let gate = Gate::open(listeners, socket.clone(), limits, Arc::clone(&context.calls.gate))?;
-        let behind =
-            Arc::new(Behind { context, socket, server: RwLock::new((0, server)), stopping: AtomicBool::new(false) });
+        let handlers = limits.places.total();
+        let counts = Arc::clone(&context.calls.gate);
+        let server = RwLock::new((0, server));
+        let behind = Arc::new(Behind { context, socket: socket.clone(), server, stopping: AtomicBool::new(false) });
+        let context = Arc::clone(&behind);
+        let admit = move |head: &HeadView<'_>| admission::admit(&context.context, head);
+        let gate = Gate::open(listeners, socket, limits, Box::new(admit), counts)?;
         let mut threads = Vec::with_capacity(handlers);
         for number in 0..handlers {
             let behind = Arc::clone(&behind);
@@ -288,10 +293,8 @@ impl Behind {
             changes,
         };
         let (access, query) = (&self.context.access, Query::parse(query));
-        // A link with a good ticket needs no token; it is for this host all the same.
         let ticket = query.peek("ticket").filter(|_| matches!(method.as_str(), "GET" | "HEAD"));
-        let by_link = ticket.filter(|_| access.check_host(&asking).is_ok());
-        let caller = match by_link.and_then(|ticket| access.redeem(path, ticket, now)) {
+        let caller = match admission::by_link(access, &asking, &query, now) {
             Some(caller) => caller,
             None => access.check(&asking, now).map_err(|refusal| match refusal.status {
                 401 if path == "/" => page::sign_in(refusal),

@@ -3,6 +3,7 @@
 use super::answer::Problem;
 use super::api::{backup, catalogue, items, jobs, labels, status};
 use super::asked::{Asked, decode};
+use super::gate::Load;
 use super::{Context, Handled, genesys, guide, metrics, openapi, page};
 use crate::wire::shorten;
 
@@ -12,44 +13,56 @@ pub struct Route {
     pub path: &'static str,
     /// A read by whatever method needs no more than the right to read.
     pub changes: bool,
+    pub load: Load,
     pub handle: fn(&Context, &mut Asked<'_>) -> Handled,
 }
 
 macro_rules! routes {
-    ($($kind:ident $method:ident $path:literal => $handle:path),+ $(,)?) => {
+    ($($kind:ident $method:ident $path:literal => $handle:path $([$load:ident])?),+ $(,)?) => {
         &[$(Route {
             method: stringify!($method),
             path: $path,
             changes: matches!(stringify!($kind).as_bytes(), b"change"),
+            load: load!($($load)?),
             handle: $handle,
         }),+]
     };
 }
 
+/// A call is short unless the table says otherwise.
+macro_rules! load {
+    () => {
+        Load::Short
+    };
+    ($load:ident) => {
+        Load::$load
+    };
+}
+
 const ROUTES: &[Route] = routes! {
-    change POST "/api/v1/items" => items::import,
+    change POST "/api/v1/items" => items::import [LongBody],
     read GET "/api/v1/items/*/*" => items::show,
     change DELETE "/api/v1/items/*/*" => items::erase,
     change PUT "/api/v1/items/*/*/marks" => items::mark,
     read GET "/api/v1/catalogue" => catalogue::show,
-    change PUT "/api/v1/catalogue" => catalogue::apply,
+    change PUT "/api/v1/catalogue" => catalogue::apply [LongBody],
     read POST "/api/v1/catalogue/test" => catalogue::test,
     read POST "/api/v1/count" => jobs::count,
-    change POST "/api/v1/jobs" => jobs::publish,
+    change POST "/api/v1/jobs" => jobs::publish [LongBody],
     read GET "/api/v1/jobs" => jobs::list,
     read GET "/api/v1/jobs/*" => jobs::show,
-    read GET "/api/v1/jobs/*/items.csv|items.ndjson|labels.csv|labels.ndjson|topics.csv|topics.ndjson" => jobs::export,
+    read GET "/api/v1/jobs/*/items.csv|items.ndjson|labels.csv|labels.ndjson|topics.csv|topics.ndjson" => jobs::export [LongAnswer],
     change PATCH "/api/v1/jobs/*" => jobs::steer,
     change DELETE "/api/v1/jobs/*" => jobs::delete,
     change POST "/api/v1/jobs/*/publish|pause|resume|cancel|retry|revert|apply" => jobs::control,
     read GET "/api/v1/topics" => labels::topics,
-    read GET "/api/v1/backup" => backup::backup,
-    read GET "/api/v1/status" => status::status,
+    read GET "/api/v1/backup" => backup::backup [LongAnswer],
+    read GET "/api/v1/status" => status::status [Watch],
     read POST "/api/v1/login" => status::login,
     read POST "/api/v1/logout" => status::logout,
     change POST "/api/v1/tokens/*/rotate" => status::rotate,
-    read GET "/api/v1/labels.csv" => labels::csv,
-    read GET "/api/v1/labels.ndjson" => labels::ndjson,
+    read GET "/api/v1/labels.csv" => labels::csv [LongAnswer],
+    read GET "/api/v1/labels.ndjson" => labels::ndjson [LongAnswer],
     change POST "/api/internal/pubsub/publish" => guide::publish,
     change POST "/api/internal/labels/reanalysis" => guide::reanalysis,
     change POST "/api/tick/runners" => guide::tick,
@@ -58,9 +71,9 @@ const ROUTES: &[Route] = routes! {
     read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*" => genesys::show,
     change DELETE "/api/v2/speechandtextanalytics/reprocessing/jobs/*" => genesys::delete,
     read GET "/api/v2/speechandtextanalytics/reprocessing/jobs/*/interactions" => genesys::interactions,
-    read GET "/healthz" => status::healthz,
-    read GET "/readyz" => status::readyz,
-    read GET "/metrics" => metrics::show,
+    read GET "/healthz" => status::healthz [Watch],
+    read GET "/readyz" => status::readyz [Watch],
+    read GET "/metrics" => metrics::show [Watch],
     read GET "/login/page.css" => page::style,
     read GET "/openapi.json" => openapi::show,
     read GET "/login/*" => status::enter,
@@ -141,6 +154,13 @@ mod tests {
     #[test]
     fn head_is_a_get() {
         assert!(parts("HEAD", "/healthz").is_ok());
+    }
+
+    #[test]
+    fn calls_about_the_state_of_the_daemon_take_no_body() {
+        let watch = |route: &&Route| route.load == Load::Watch;
+        let calls: Vec<_> = ROUTES.iter().filter(watch).map(|route| (route.method, route.path)).collect();
+        assert_eq!(calls, ["/api/v1/status", "/healthz", "/readyz", "/metrics"].map(|path| ("GET", path)));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::field::{Complaint, Field, Reads, reads_object};
-use crate::model::{Block, Item, Kind, Millis, NOTE_TRANSCRIPT, Transcript, whole};
+use crate::model::{
+    Block, Item, Kind, MAX_BLOCKS, MAX_MARKS, MAX_NAME_BYTES, MAX_PROGRAMS, MAX_TRANSCRIPTS, Millis, NOTE_TRANSCRIPT,
+    Transcript, whole,
+};
 use crate::when;
-
-/// Longest id, speaker, medium or program, in bytes: they are keys of the database and parts of URLs.
-const MAX_NAME_BYTES: usize = 512;
 
 /// One line of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +77,11 @@ fn conversation(
         at: time(started_at, "started_at")?,
         media: Some(name(media, "media")?),
         programs: names(programs, "programs")?,
-        transcripts: filled("transcripts", transcripts, transcript)?,
+        transcripts: filled("transcripts", transcripts, MAX_TRANSCRIPTS, transcript)?,
         text: None,
     };
+    let blocks = item.transcripts.iter().map(|transcript| transcript.blocks.len()).sum();
+    at_most(MAX_BLOCKS, blocks, "blocks in all").map_err(|complaint| complaint.within("transcripts"))?;
     let mut places = HashMap::with_capacity(item.transcripts.len());
     for (place, transcript) in item.transcripts.iter().enumerate() {
         if let Some(first) = places.insert(transcript.id.as_str(), place) {
@@ -96,7 +98,7 @@ fn transcript(raw: RawTranscript) -> Result<Transcript, Complaint> {
         id: name(raw.id, "id")?,
         program: optional_name(raw.program, "program")?,
         language: optional_name(raw.language, "language")?,
-        blocks: filled("blocks", raw.blocks, block)?,
+        blocks: filled("blocks", raw.blocks, MAX_BLOCKS, block)?,
     })
 }
 
@@ -119,7 +121,9 @@ fn note(
     let at = time(created_at, "created_at")?;
     let programs = names(programs, "programs")?;
     let text = text.required("text")?;
-    let blocks = paragraphs(&text).into_iter().map(|text| Block { speaker: None, text: text.to_owned(), at_ms: None });
+    let blocks = paragraphs(&text);
+    at_most(MAX_BLOCKS, blocks.len(), "paragraphs").map_err(|complaint| complaint.within("text"))?;
+    let blocks = blocks.into_iter().map(|text| Block { speaker: None, text: text.to_owned(), at_ms: None });
     let transcript =
         Transcript { id: NOTE_TRANSCRIPT.to_owned(), program: None, language: None, blocks: blocks.collect() };
     Ok(Item {
@@ -168,7 +172,7 @@ pub fn paragraphs(text: &str) -> Vec<&str> {
 fn checked_marks(raw: Vec<Field<RawMark>>, item: &Item) -> Result<Vec<IncomingMark>, Complaint> {
     // A list of marks can be as long as a line, so neither blocks nor earlier marks are searched for one by one.
     let lengths: HashMap<&str, usize> = item.transcripts.iter().map(|t| (t.id.as_str(), t.blocks.len())).collect();
-    let marks = each("marks", raw, |raw: RawMark| mark(raw, &lengths))?;
+    let marks = each("marks", raw, MAX_MARKS, |raw: RawMark| mark(raw, &lengths))?;
     let mut words = HashMap::with_capacity(marks.len());
     let mut kept = Vec::with_capacity(marks.len());
     for (place, mark) in marks.iter().enumerate() {
@@ -216,13 +220,15 @@ fn optional_name(field: Field<String>, called: &str) -> Result<Option<String>, C
 }
 
 fn names(field: Field<Vec<Field<String>>>, called: &str) -> Result<Vec<String>, Complaint> {
-    each(called, field.optional(called)?.unwrap_or_default(), named)
+    each(called, field.optional(called)?.unwrap_or_default(), MAX_PROGRAMS, named)
 }
 
 fn named(text: String) -> Result<String, Complaint> {
     match text.as_str() {
         "" => Err(Complaint::new("empty")),
-        long if long.len() > MAX_NAME_BYTES => Err(Complaint::new(format!("longer than {MAX_NAME_BYTES} bytes"))),
+        long if long.len() > MAX_NAME_BYTES => {
+            Err(Complaint::new(format!("longer than {MAX_NAME_BYTES} bytes: it has {}", long.len())))
+        }
         odd if odd.chars().any(char::is_control) => Err(Complaint::new("holds a control character")),
         _ => Ok(text),
     }
@@ -231,22 +237,32 @@ fn named(text: String) -> Result<String, Complaint> {
 fn filled<'de, T: Reads<'de>, U>(
     called: &str,
     field: Field<Vec<Field<T>>>,
+    most: usize,
     read: impl FnMut(T) -> Result<U, Complaint>,
 ) -> Result<Vec<U>, Complaint> {
     let list = field.required(called)?;
     if list.is_empty() {
         return Err(Complaint::new("empty").within(called));
     }
-    each(called, list, read)
+    each(called, list, most, read)
 }
 
 fn each<'de, T: Reads<'de>, U>(
     called: &str,
     list: Vec<Field<T>>,
+    most: usize,
     mut read: impl FnMut(T) -> Result<U, Complaint>,
 ) -> Result<Vec<U>, Complaint> {
+    at_most(most, list.len(), "entries").map_err(|complaint| complaint.within(called))?;
     let entries = list.into_iter().enumerate();
     entries.map(|(place, entry)| entry.entry().and_then(&mut read).map_err(|c| c.at(called, place))).collect()
+}
+
+fn at_most(most: usize, count: usize, of: &str) -> Result<(), Complaint> {
+    match count > most {
+        true => Err(Complaint::new(format!("has {count} {of}, and at most {most} are allowed"))),
+        false => Ok(()),
+    }
 }
 
 #[derive(Default, serde::Deserialize)]

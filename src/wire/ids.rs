@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{Fields, kind_from, shorten, version_from};
+use super::{Fields, check_name, kind_from, shorten, version_from};
 use crate::model::Kind;
 
 /// Spreadsheets write one before the first word.
@@ -133,6 +133,7 @@ fn checked(kind: &str, id: String, version: Option<i64>) -> Result<ItemKey, Stri
     if id.is_empty() {
         return Err("id: missing".into());
     }
+    check_name(&id, "id")?;
     if kind == Kind::Conversation && version.is_some() {
         return Err("version: conversations have none".into());
     }
@@ -217,6 +218,7 @@ mod tests {
             ("kind,id\nnote\n", "line 2: id: missing"),
             ("kind,id,version\nnote,a,x\n", "line 2: version: must be a whole number"),
             ("kind,id,version\nconversation,a,1\n", "line 2: version: conversations have none"),
+            (&format!("kind,id\nnote,{}\n", "x".repeat(513)), "line 2: id: longer than 512 bytes: it has 513"),
         ] {
             let error = keys_from_csv(csv.as_bytes()).unwrap_err();
             assert!(error.starts_with(expected), "{csv:?}: {error}");

@@ -101,6 +101,45 @@ fn a_damaged_gzip_stops_where_it_is_damaged() {
 }
 
 #[test]
+fn what_an_item_may_carry_is_bounded_and_the_others_go_in() {
+    let daemon = Daemon::start();
+    let mut wide: Value = serde_json::from_str(&note("n-8", 1, "text")).unwrap();
+    wide["programs"] = json!(vec!["p"; 1_001]);
+    let long = note(&"x".repeat(513), 1, "text");
+    let mut precise: Value = serde_json::from_str(&note("n-9", 1, "text")).unwrap();
+    precise["created_at"] = json!("2026-11-11T09:00:00.12345678901234567890Z");
+    let answer = daemon.import(&[note("n-1", 1, "text"), wide.to_string(), long, precise.to_string()]);
+    assert_eq!(
+        answer["errors"],
+        json!([
+            {"line": 2, "error": "programs: has 1001 entries, and at most 1000 are allowed"},
+            {"line": 3, "error": "id: longer than 512 bytes: it has 513"},
+        ])
+    );
+    assert_eq!((&answer["inserted"], &answer["bad"]), (&json!(2), &json!(2)));
+    assert_eq!(daemon.see("/api/v1/items/note/n-9")["created_at"], "2026-11-11T09:00:00.123Z");
+}
+
+#[test]
+fn blank_lines_beyond_number_are_counted_and_bad_ones_end_the_import() {
+    let daemon = Daemon::start();
+    let blank = format!("{}{}", "\n".repeat(100_000_000), note("n-1", 1, "text"));
+    let answer = daemon.ask("POST", "/api/v1/items").body(gzipped(&blank)).send().expect(200);
+    assert_eq!((&answer["inserted"], &answer["last_line"]), (&json!(1), &json!(100_000_001)));
+
+    let bad = format!("{}\n{}{}", note("n-2", 1, "text"), "x\n".repeat(1_000_001), note("n-3", 1, "text"));
+    let refused = daemon.ask("POST", "/api/v1/items").body(gzipped(&bad)).send();
+    let problem =
+        refused.expect_problem(422, "invalid_request", &["line 1000002: ", "More than 1000000 lines are bad"]);
+    assert_eq!(problem["last_line"], 1_000_002);
+    assert_eq!(count(&daemon), 2, "what came before is stored");
+
+    let strict = daemon.ask("POST", "/api/v1/items?strict=true").body(gzipped(&bad.replace("n-2", "n-4"))).send();
+    strict.expect_problem(422, "invalid_request", &["More than 1000000 lines are bad"]);
+    assert_eq!(count(&daemon), 2);
+}
+
+#[test]
 fn a_chunked_body_is_read_to_its_last_chunk() {
     let daemon = Daemon::start();
     let body = lines().join("\r\n");

@@ -17,7 +17,7 @@ use crate::wire::digest::hex;
 const FILE: &str = "sessions";
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     secret: String,
     made: Millis,
     used: Millis,
@@ -53,9 +53,9 @@ pub(super) fn load(dir: &Path, tokens: &[String; 3], sessions: &mut Shelf<Right>
     }
 }
 
-/// What stands on the shelf, in the file.
-pub(super) fn save(dir: &Path, tokens: &[String; 3], sessions: &Shelf<Right>) {
-    let kept: Vec<Kept> = sessions
+/// What stands on the shelf.
+pub(super) fn list(tokens: &[String; 3], sessions: &Shelf<Right>) -> Vec<Kept> {
+    sessions
         .held()
         .map(|held| Kept {
             secret: held.secret.clone(),
@@ -65,9 +65,13 @@ pub(super) fn save(dir: &Path, tokens: &[String; 3], sessions: &Shelf<Right>) {
             token: TOKENS[held.token].0.to_owned(),
             fingerprint: fingerprint(&tokens[held.token]),
         })
-        .collect();
+        .collect()
+}
+
+/// Puts the list in the file.
+pub(super) fn save(dir: &Path, kept: &[Kept]) {
     let path = dir.join(FILE);
-    let written = serde_json::to_vec(&kept)
+    let written = serde_json::to_vec(kept)
         .map_err(std::io::Error::from)
         .and_then(|bytes| os::write_atomically(&path, &bytes, os::PRIVATE));
     if let Err(error) = written {

@@ -1,6 +1,7 @@
 use std::fs::Permissions;
 
 use super::*;
+use crate::os::tests::DIRECTORY_SYNC_FAILS;
 
 const NOW: Millis = 1_700_000_000_000;
 
@@ -91,6 +92,9 @@ fn an_empty_or_exposed_token_or_directory_is_refused_by_name() {
         Access::open(dir.path(), 8707, vec![], None).err().map(|e| e.to_string())
     };
     assert!(refused("token", 0o600, " \n").unwrap().contains("token holds no token"));
+    assert!(refused("token", 0o600, "rl_x\nrl_y\n").unwrap().contains("token has more than one line"));
+    let long = "x".repeat(10_000_000);
+    assert!(refused("token.read", 0o600, &long).unwrap().contains("token.read is longer than 1024 bytes"));
     assert!(refused("token.read", 0o604, "rl_x").unwrap().contains("mode 604"));
     assert!(refused("token.metrics", 0o660, "rl_x").unwrap().contains("token.metrics"));
     assert!(refused("", 0o755, "").unwrap().contains("chmod 700"));
@@ -338,6 +342,41 @@ fn a_rotation_that_cannot_be_stored_changes_nothing() {
     fs::create_dir(bench.dir.path().join(".token.tmp")).unwrap();
     assert!(bench.access.rotate("token").is_err());
     assert!(bench.ask(Asking { authorization: Some(&header), ..POST }).is_ok());
+}
+
+#[test]
+fn after_a_rotation_that_the_disk_does_not_confirm_the_token_in_the_file_works() {
+    let bench = bench();
+    let old = bench.token("token");
+    let (session, other) = (bench.session(&bench.caller("token"), Right::All), bench.caller("token.read"));
+    let other = bench.session(&other, Right::Read);
+    DIRECTORY_SYNC_FAILS.set(true);
+    let error = bench.access.rotate("token").unwrap_err().to_string();
+    DIRECTORY_SYNC_FAILS.set(false);
+    assert!(error.contains("the new token is in ") && error.contains("power cut"), "{error}");
+    let stored = bench.token("token");
+    assert_ne!(stored, old);
+    let restarted = Access::open(bench.dir.path(), 8707, vec![], None).unwrap();
+    for access in [&bench.access, &restarted] {
+        let may = |token: &str| {
+            let header = format!("Bearer {token}");
+            access.check(&Asking { authorization: Some(&header), ..POST }, NOW).is_ok()
+        };
+        assert!(may(&stored) && !may(&old));
+        assert!(access.check(&Asking { cookie: Some(&session), ..GET }, NOW).is_err());
+    }
+    assert!(bench.reads_at(&other, NOW));
+}
+
+#[test]
+fn while_its_file_is_written_a_new_token_works_beside_the_old_one() {
+    let bench = bench();
+    let may =
+        |token: &str| bench.ask(Asking { authorization: Some(&format!("Bearer {token}")), ..GET }).map(|c| c.name);
+    bench.access.inside().coming = Some((1, "rl_new".to_owned()));
+    assert_eq!((may("rl_new"), may(&bench.token("token.read"))), (Ok("token.read"), Ok("token.read")));
+    bench.access.inside().coming = None;
+    assert_eq!(may("rl_new"), Err(401));
 }
 
 #[test]

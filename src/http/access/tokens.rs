@@ -1,14 +1,13 @@
 //! Secrets: how they are made, kept as files, and compared.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use subtle::ConstantTimeEq;
 
 use super::AccessError;
-use crate::os;
+use crate::os::{self, TokenFault, token_file};
 use crate::wire::digest::hex;
 
 pub(super) fn same(a: &str, b: &str) -> bool {
@@ -23,28 +22,35 @@ pub(super) fn random() -> Result<String, AccessError> {
 }
 
 /// The prefix lets secret scanners, and people, know the token when it turns up where it should not.
-pub(super) fn make(path: &Path) -> Result<String, AccessError> {
-    let token = format!("rl_{}", random()?);
-    os::write_atomically(path, format!("{token}\n").as_bytes(), os::PRIVATE)
-        .map_err(|source| AccessError::File { path: path.to_path_buf(), source })?;
-    Ok(token)
+pub(super) fn new_token() -> Result<String, AccessError> {
+    Ok(format!("rl_{}", random()?))
 }
 
-pub(super) fn load_or_make(path: &Path) -> Result<String, AccessError> {
-    let failed = |source| AccessError::File { path: path.to_path_buf(), source };
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return make(path),
-        opened => opened.map_err(failed)?,
+pub(super) fn store(path: &Path, token: &str) -> io::Result<()> {
+    os::write_atomically(path, format!("{token}\n").as_bytes(), os::PRIVATE)
+}
+
+pub(super) fn load(path: &Path) -> Result<String, AccessError> {
+    let failed = |fault| match fault {
+        TokenFault::Unreadable(source) => AccessError::File { path: path.to_path_buf(), source },
+        fault => AccessError::NoToken { path: path.to_path_buf(), fault },
     };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    let file = token_file::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(|error| failed(error.into()))?.permissions().mode() & 0o777;
     // The owner may let a group read it, such as Prometheus's; that never comes about by accident.
     if mode & 0o037 != 0 {
         return Err(AccessError::OpenToken { path: path.to_path_buf(), mode });
     }
-    let mut text = String::new();
-    file.take(4096).read_to_string(&mut text).map_err(failed)?;
-    match text.trim() {
-        "" => Err(AccessError::NoToken { path: path.to_path_buf() }),
-        token => Ok(token.to_owned()),
+    token_file::read(file).map_err(failed)
+}
+
+pub(super) fn load_or_make(path: &Path) -> Result<String, AccessError> {
+    match load(path) {
+        Err(AccessError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let token = new_token()?;
+            store(path, &token).map_err(|source| AccessError::File { path: path.to_path_buf(), source })?;
+            Ok(token)
+        }
+        loaded => loaded,
     }
 }

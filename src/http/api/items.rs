@@ -12,10 +12,12 @@ use crate::http::{Context, Handled};
 use crate::lines::{Lines, maybe_gunzip, parse_line};
 use crate::model::{Kind, Millis};
 use crate::store::{Batch, ImportCounts, ImportOutcome, MarkWish, Promise};
-use crate::wire::{Fields, kind_from};
+use crate::wire::{Fields, check_name, kind_from, shorten};
 
 /// Lines that are reported one by one; the others are counted.
 const REPORTED: usize = 1_000;
+/// An import with more bad lines ends there: a small gzip may hold hundreds of millions of them.
+const MOST_BAD: u64 = 1_000_000;
 /// A batch is stored when it has this many items, or takes this much memory. The writer sees to nobody else meanwhile;
 /// smaller ones would sync more often, and change more pages of the indexes more than once.
 const BATCH_ITEMS: usize = 2_000;
@@ -151,6 +153,13 @@ impl<'a> Import<'a> {
                     self.bad += 1;
                     self.context.calls.bad_line();
                     report(&mut self.batch_errors, number, &reason);
+                    if self.bad > MOST_BAD {
+                        let detail = format!(
+                            "line {number}: {reason}. More than {MOST_BAD} lines are bad, so the import ends here; \
+                             correct the input and repeat it"
+                        );
+                        return Err(self.stopped(Problem::invalid(detail), store));
+                    }
                 }
                 Ok(_) if !store => {}
                 Ok(incoming) => {
@@ -257,7 +266,7 @@ pub fn mark(context: &Context, asked: &mut Asked<'_>) -> Handled {
     if let Some(unknown) =
         wishes.iter().find(|wish| wish.is.is_some() && known.topics.iter().all(|topic| topic.id != wish.topic))
     {
-        return Err(Problem::invalid(format!("topic {:?} is not in the catalogue", unknown.topic)));
+        return Err(Problem::invalid(format!("topic {:?} is not in the catalogue", shorten(&unknown.topic))));
     }
     context.store.mark_item(kind, &id, wishes, asked.now)?;
     Ok(Answer::json(item_json(&context.store.show_item(kind, &id)?)))
@@ -270,6 +279,8 @@ fn wish_from(mark: Value) -> Result<MarkWish, String> {
     let transcript = fields.text("transcript")?.ok_or("transcript: missing")?;
     let block = fields.number("block", 0..=i64::from(u32::MAX))?.ok_or("block: missing")?;
     let topic = fields.text("topic")?.filter(|topic| !topic.is_empty()).ok_or("topic: missing")?;
+    check_name(&transcript, "transcript")?;
+    check_name(&topic, "topic")?;
     let word = fields.text("mark")?;
     fields.finish()?;
     let is = match word.as_deref() {

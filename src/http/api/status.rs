@@ -107,6 +107,10 @@ pub fn rotate(context: &Context, asked: &mut Asked<'_>) -> Handled {
     rotated.map_err(|error| match error {
         AccessError::UnknownToken(_) => Problem::not_found(error.to_string()),
         error if error.is_full() => Problem::full(),
+        AccessError::Unconfirmed { .. } => {
+            log::error!("{error}");
+            Problem::new(500, "internal", error.to_string())
+        }
         other => context.unexpected()(other),
     })?;
     Ok(Answer::json(json!({"rotated": name})))

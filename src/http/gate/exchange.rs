@@ -3,27 +3,39 @@
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::body::Body;
-use super::head::Head;
+use super::collecting::Collected;
+use super::places::Place;
+use super::upload::Upload;
 use super::wire::{Buffer, Received, Sent, Stream, Watched};
 
 /// Reads and writes in one turn, so that one fast pair of peers does not hold up the others.
 const ROUNDS: usize = 16;
+/// What an exchange may cost.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// The least that a client must send or read in each `within` while the daemon waits for it.
+    pub pace: usize,
+    pub within: Duration,
+    /// Of an answer that the client has not read: so much is taken from tiny_http.
+    pub answer_ahead: usize,
+}
 
 pub struct Exchange {
     client: Watched<Stream>,
     upstream: Watched<Stream>,
-    body: Body,
-    /// Whether more of the body is awaited from the client.
-    body_open: bool,
+    pub place: Place,
+    upload: Upload,
     up: Buffer,
     up_finished: bool,
     down: Buffer,
     answer: Answer,
     answer_ended: bool,
     client_gone: bool,
-    /// When the last byte came or went.
-    last: Instant,
+    bounds: Bounds,
+    /// Since when the client is waited for, or when it last kept the pace.
+    since: Instant,
+    /// Bytes that the client sent and read since then.
+    moved: usize,
 }
 
 /// What became of an exchange.
@@ -37,32 +49,25 @@ pub enum Turn {
 }
 
 impl Exchange {
-    /// `early` is what came of the body together with the head.
-    pub fn new(client: Watched<Stream>, upstream: Watched<Stream>, head: Head, early: &[u8], now: Instant) -> Self {
-        let mut exchange = Exchange {
+    pub fn new(request: Collected, upstream: Watched<Stream>, place: Place, bounds: Bounds, now: Instant) -> Self {
+        let Collected { client, mut upload, .. } = request;
+        let mut up = Buffer::default();
+        upload.write_to(&mut up);
+        Exchange {
             client,
             upstream,
-            body_open: !head.body.is_complete(),
-            body: head.body,
-            up: Buffer::from(head.bytes),
+            place,
+            answer: Answer::new(upload.is_old()),
+            upload,
+            up,
             up_finished: false,
             down: Buffer::default(),
-            answer: Answer::new(head.old),
             answer_ended: false,
             client_gone: false,
-            last: now,
-        };
-        exchange.take_body(early);
-        if head.expects && early.is_empty() {
-            // At once rather than when the handler begins to read: a refusal still arrives, and
-            // ends the upload.
-            let mut interim = Buffer::from(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-            interim.send_to(exchange.client.source());
-            if !interim.is_empty() {
-                exchange.lose_client(); // A fresh socket takes these few bytes, or is broken.
-            }
+            bounds,
+            since: now,
+            moved: 0,
         }
-        exchange
     }
 
     pub fn into_client(self) -> Watched<Stream> {
@@ -86,6 +91,9 @@ impl Exchange {
 
     /// Moves what can be moved, and asks for the events that will let it go on.
     pub fn advance(&mut self, scratch: &mut [u8], now: Instant) -> Turn {
+        if !self.is_clients_turn() {
+            (self.since, self.moved) = (now, 0);
+        }
         for _ in 0..ROUNDS {
             let moved = self.send_up() | self.receive_body(scratch) | self.receive_answer(scratch) | self.send_down();
             if self.client_gone && (self.answer_ended || self.answer.has_begun()) {
@@ -100,24 +108,29 @@ impl Exchange {
             if !moved {
                 break;
             }
-            self.last = now;
+        }
+        if self.moved >= self.bounds.pace {
+            (self.since, self.moved) = (now, 0);
         }
         self.watch();
         Turn::Going
     }
 
-    /// When the client will have been waited for too long; none while it is tiny_http's turn.
-    pub fn deadline(&self, idle: Duration) -> Option<Instant> {
-        let clients_turn = self.wants_body() || self.wants_down();
-        clients_turn.then(|| self.last + idle)
+    fn is_clients_turn(&self) -> bool {
+        self.wants_body() || self.wants_down()
     }
 
-    /// The client has been waited for too long.
+    /// When the client is too slow; none while it is tiny_http's turn.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.is_clients_turn().then(|| self.since + self.bounds.within)
+    }
+
+    /// The client is too slow.
     pub fn expire(&mut self) {
         if self.wants_down() {
             self.lose_client();
         } else {
-            self.body_open = false; // Incomplete; the handler may still answer.
+            self.upload.cut(); // The handler may still answer.
         }
     }
 
@@ -129,7 +142,7 @@ impl Exchange {
     }
 
     fn wants_body(&self) -> bool {
-        self.body_open && self.up.is_empty()
+        self.upload.is_open() && self.up.is_empty()
     }
 
     fn wants_down(&self) -> bool {
@@ -137,7 +150,7 @@ impl Exchange {
     }
 
     fn wants_answer(&self) -> bool {
-        !self.answer_ended && !self.wants_down()
+        !self.answer_ended && self.down.rest().len() < self.bounds.answer_ahead
     }
 
     fn watch(&mut self) {
@@ -156,7 +169,7 @@ impl Exchange {
     /// there, so that the body ends between two chunks.
     fn lose_client(&mut self) {
         self.client_gone = true;
-        self.body_open = false;
+        self.upload.cut();
         self.down.clear();
     }
 
@@ -165,9 +178,9 @@ impl Exchange {
         if sent == Sent::Broken {
             // tiny_http reads no more: it has answered, or is about to hang up.
             self.up.clear();
-            self.body_open = false;
+            self.upload.cut();
         }
-        if self.up.is_empty() && !self.body_open && !self.up_finished {
+        if self.up.is_empty() && !self.upload.is_open() && !self.up_finished {
             self.up_finished = true;
             self.upstream.source().finish();
         }
@@ -180,12 +193,14 @@ impl Exchange {
         }
         match self.client.source().receive(scratch) {
             Received::Bytes(count) => {
-                self.take_body(scratch.get(..count).unwrap_or_default());
+                self.moved += count;
+                self.upload.take(scratch.get(..count).unwrap_or_default());
+                self.upload.write_to(&mut self.up);
                 true
             }
             Received::Later => false,
             Received::End => {
-                self.body_open = false;
+                self.upload.cut();
                 true
             }
             Received::Broken => {
@@ -193,26 +208,6 @@ impl Exchange {
                 true
             }
         }
-    }
-
-    fn take_body(&mut self, input: &[u8]) {
-        if !self.body_open {
-            return;
-        }
-        let mut content = Vec::with_capacity(input.len());
-        let taken = self.body.take(input, &mut content);
-        // Always with all its data: to tiny_http, a connection that ends within a chunk is a
-        // complete body.
-        if !content.is_empty() {
-            self.up.push(format!("{:x}\r\n", content.len()).as_bytes());
-            self.up.push(&content);
-            self.up.push(b"\r\n");
-        }
-        if self.body.is_complete() {
-            self.up.push(b"0\r\n\r\n");
-        }
-        // Without a last chunk a malformed body is a truncated one to the handler.
-        self.body_open = taken.is_ok() && !self.body.is_complete();
     }
 
     fn receive_answer(&mut self, scratch: &mut [u8]) -> bool {
@@ -223,7 +218,7 @@ impl Exchange {
             Received::Bytes(count) => {
                 // The handler is done with the body; what it did not read would only fill the
                 // socket. With nobody to read the answer it is to fail.
-                self.body_open = false;
+                self.upload.cut();
                 self.up.clear();
                 let input = scratch.get(..count).unwrap_or_default();
                 self.answer_ended = self.client_gone || self.answer.take(input, &mut self.down).is_err();
@@ -238,7 +233,9 @@ impl Exchange {
     }
 
     fn send_down(&mut self) -> bool {
+        let before = self.down.rest().len();
         let sent = self.down.send_to(self.client.source());
+        self.moved += before - self.down.rest().len();
         if sent == Sent::Broken {
             self.lose_client();
         }

@@ -21,6 +21,37 @@ pub struct Head {
     pub expects: bool,
     /// The client speaks HTTP/1.0, which tiny_http need not know.
     pub old: bool,
+    pub via: Via,
+}
+
+impl Head {
+    /// The head as tiny_http reads it.
+    pub fn view(&self) -> HeadView<'_> {
+        // Every byte is ASCII: `rewrite` replaces all others.
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
+        let (request_line, headers) = text.split_once("\r\n").unwrap_or((text, ""));
+        let mut words = request_line.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        HeadView { method: word(), target: word(), headers, via: self.via }
+    }
+}
+
+/// What a request says before its body.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadView<'a> {
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    headers: &'a str,
+    pub via: Via,
+}
+
+impl<'a> HeadView<'a> {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let mut fields = self.headers.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
 }
 
 /// What was broken, fit for the answer's title.
@@ -85,7 +116,7 @@ pub fn rewrite(head: &[u8], via: Via) -> Result<Head, Malformed> {
         Via::Unix => b"unix",
     });
     bytes.extend_from_slice(b"\r\n\r\n");
-    Ok(Head { bytes, body, expects, old })
+    Ok(Head { bytes, body, expects, old, via })
 }
 
 /// [`end`] has seen to it that every line feed follows a carriage return.

@@ -6,11 +6,25 @@
 //! anew, and relays that one request and its answer.
 //!
 //! One thread, `gate`, does all of it by readiness, so an idle connection costs a descriptor and a
-//! few hundred bytes, never a thread. A connection goes through three stages, each bounded in
-//! number and in time: *waiting* for a whole head (`waiting`), the *exchange* with tiny_http
-//! (`exchange`), and *leaving*, in which what is left of an answer reaches the client
-//! (`leaving`). Between the first two it stands in *line* while all places with tiny_http are taken,
-//! so that a burst is answered late rather than refused.
+//! few hundred bytes, never a thread. A connection goes through four stages, each bounded in
+//! number and in time: *waiting* for a whole head (`waiting`), *collecting* the body
+//! (`collecting`), the *exchange* with tiny_http (`exchange`), and *leaving*, in which what is left
+//! of an answer reaches the client (`leaving`). Before the exchange it stands in *line* while all
+//! places that it may have are taken (`places`), so that a burst is answered late rather than refused.
+//!
+//! # Slow clients
+//!
+//! - A request takes a handler when its body is whole. A slow body costs a connection and the bytes
+//!   that came. It has [`Limits::body_time`], and a second more for each [`Limits::body_rate`] bytes.
+//! - A body that may be long ([`Load::LongBody`]) takes a long place once it has more than
+//!   [`Limits::body_bytes`], or after [`Limits::body_time`]. From then on it may take hours.
+//! - A client that sends to a handler or reads from one has to keep a pace: [`Limits::pace`] bytes in
+//!   each [`Limits::idle`] in which the daemon waits for it. Otherwise its body is cut short, or its
+//!   answer ends.
+//! - A token, with all sessions and links that it opened, is one client: its holder has at most three
+//!   quarters of the short and of the long places, half of the line, and [`Limits::bodies`] bodies in
+//!   the making. Addresses say nothing: on loopback all clients have the same, and beyond it a proxy
+//!   is expected.
 //!
 //! # What handlers must know
 //!
@@ -23,10 +37,10 @@
 //! - **Truncation.** If the client goes away, stalls, or breaks the chunk framing, reading the body
 //!   ends with an `InvalidInput` error after the bytes that did arrive. `Ok(0)` is a complete body.
 //!   After that error the client may still be there to read an answer: give it 400 `bad_request`.
-//! - **Authenticate before reading the body.** A slow body holds one of [`Limits::requests`] until
-//!   it is answered, and an answer ends the wait for the body.
+//! - **Authenticate before reading the body.** A request whose [`Admission`] needs no body arrives
+//!   with its body cut short.
 //! - **An answer ends the body.** From its first byte on, nothing more of the request is relayed.
-//! - **Enough threads.** Requests wait for a handler in tiny_http, up to [`Limits::requests`] of
+//! - **Enough threads.** Requests wait for a handler in tiny_http, up to [`Places::total`] of
 //!   them, and count there even when their client has left: without a thread for each, long answers
 //!   hold up short ones.
 //! - **No hurry.** [`Limits::idle`] counts only while the client is waited for; a handler may think
@@ -36,16 +50,19 @@
 
 mod answer;
 mod body;
+mod collecting;
 mod counts;
 mod doors;
 mod exchange;
 mod framing;
 mod head;
 mod leaving;
+mod places;
 mod refusal;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod waiting;
 mod wire;
 
@@ -61,6 +78,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use polling::Poller;
 
 pub use self::counts::Counts;
+pub use self::head::{HeadView, Via};
+pub use self::places::{Admission, Load, Places};
 use crate::os::process::open_files_limit;
 
 /// Where clients come in.
@@ -76,14 +95,26 @@ pub struct Limits {
     pub head_bytes: usize,
     /// From the connection to the end of the head.
     pub head_time: Duration,
-    /// Connections that hold no request: those waiting for a head and those taking leave.
+    /// Connections that have no place with tiny_http.
     pub connections: usize,
     /// Requests with tiny_http at a time, a thread each on its side.
-    pub requests: usize,
+    pub places: Places,
     /// How long a request waits for one of those places; then it is one too many.
     pub turn: Duration,
-    /// Without a byte while the client is waited for.
+    /// Content of a body that is collected before the request takes a place.
+    pub body_bytes: usize,
+    /// From the end of the head to the end of such a body.
+    pub body_time: Duration,
+    /// Bytes of such a body that earn it a second more.
+    pub body_rate: usize,
+    /// Bodies of one holder that are collected at a time; the oldest makes room.
+    pub bodies: usize,
+    /// A client that is waited for during this time must have sent or read [`Limits::pace`] bytes.
     pub idle: Duration,
+    pub pace: usize,
+    /// Of an answer that the client has not read: so much is taken from tiny_http. The handler of a
+    /// smaller answer is free at once, however slowly the client reads.
+    pub answer_ahead: usize,
 }
 
 impl Default for Limits {
@@ -92,9 +123,15 @@ impl Default for Limits {
             head_bytes: 16 * 1024,
             head_time: Duration::from_secs(10),
             connections: 512,
-            requests: 64,
+            places: Places { watch: 4, short: 24, long: 32, unix: 4 },
             turn: Duration::from_secs(10),
+            body_bytes: 1 << 20,
+            body_time: Duration::from_secs(20),
+            body_rate: 1024,
+            bodies: 32,
             idle: Duration::from_secs(60),
+            pace: 4096,
+            answer_ahead: 64 * 1024,
         }
     }
 }
@@ -102,14 +139,15 @@ impl Default for Limits {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Limits {
-    /// Lowers the limits to what the process may open: a connection takes one descriptor, a request
-    /// four (client, upstream, and two in tiny_http), and the database needs some too.
+    /// Lowers the limits to what the process may open: a connection takes one descriptor, a place
+    /// more, and the database needs some too.
     fn fitted_to(mut self, descriptors: usize) -> Self {
         self.connections = self.connections.min(descriptors / 2).max(1);
-        self.requests = self.requests.min(descriptors / 16).max(1);
+        self.places = self.places.fitted_to(descriptors);
         // Far enough, and no deadline overflows.
         self.head_time = self.head_time.min(DAY);
         self.turn = self.turn.min(DAY);
+        self.body_time = self.body_time.min(DAY);
         self.idle = self.idle.min(DAY);
         self
     }
@@ -127,15 +165,25 @@ pub struct Gate {
 /// Answered at the end of a turn of the gate's loop.
 type Question = Sender<()>;
 
+/// Decides about a request by its head. It runs on the gate's thread, so it must not wait for anything.
+pub type Admit = Box<dyn Fn(&HeadView<'_>) -> Admission + Send>;
+
 impl Gate {
     /// Takes in connections from `listeners` and relays their requests to `upstream`, the path of
     /// the socket that tiny_http listens on; `counts` tells of both.
-    pub fn open(listeners: Vec<Listener>, upstream: PathBuf, limits: Limits, counts: Arc<Counts>) -> io::Result<Gate> {
+    pub fn open(
+        listeners: Vec<Listener>,
+        upstream: PathBuf,
+        limits: Limits,
+        admit: Admit,
+        counts: Arc<Counts>,
+    ) -> io::Result<Gate> {
         let poller = Arc::new(Poller::new()?);
         let stop = Arc::new(OnceLock::new());
         let limits = limits.fitted_to(open_files_limit());
         let (questions, asked) = unbounded();
-        let server = serve::Server::new(listeners, upstream, limits, Arc::clone(&poller), Arc::clone(&stop), counts)?;
+        let server =
+            serve::Server::new(listeners, upstream, limits, admit, Arc::clone(&poller), Arc::clone(&stop), counts)?;
         let thread = thread::Builder::new().name("gate".into()).spawn(move || server.run(&asked))?;
         Ok(Gate { thread: Some(thread), poller, stop, questions })
     }

@@ -6,6 +6,7 @@ pub enum Refusal {
     /// The head breaks HTTP's rules, as told.
     Malformed(&'static str),
     TooSlow,
+    BodyTooSlow,
     HeadTooLarge,
     TooMany,
     /// tiny_http hung up without a word.
@@ -19,6 +20,12 @@ impl Refusal {
         match self {
             Refusal::Malformed(why) => (400, "Bad Request", "bad_request", why),
             Refusal::TooSlow => (408, "Request Timeout", "bad_request", "the request head took too long"),
+            Refusal::BodyTooSlow => (
+                408,
+                "Request Timeout",
+                "bad_request",
+                "the request body came too slowly: it has 20 seconds, and one more for each 1,024 bytes",
+            ),
             Refusal::TooMany => (429, "Too Many Requests", "too_many_requests", "too many requests at a time"),
             Refusal::HeadTooLarge => {
                 (431, "Request Header Fields Too Large", "bad_request", "the request head is too large")
@@ -62,6 +69,7 @@ mod tests {
         for (refusal, status, code) in [
             (Refusal::Malformed("the method is malformed"), 400, "bad_request"),
             (Refusal::TooSlow, 408, "bad_request"),
+            (Refusal::BodyTooSlow, 408, "bad_request"),
             (Refusal::TooMany, 429, "too_many_requests"),
             (Refusal::HeadTooLarge, 431, "bad_request"),
             (Refusal::Unanswered, 500, "internal"),

@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use polling::{Event, Events, Poller};
 
+use super::collecting::{Collected, Collecting, Progress};
 use super::counts::Counts;
 use super::doors::{Caller, Doors};
-use super::exchange::{Exchange, Turn};
+use super::exchange::{Bounds, Exchange, Turn};
 use super::head::{self, Via};
 use super::leaving::Leaving;
+use super::places::{Admission, Kind, Load, Place};
 use super::refusal::Refusal;
+use super::upload::Upload;
 use super::waiting::{Heard, Waiting};
 use super::wire::{Buffer, Stream, Watched};
-use super::{Limits, Listener, Question};
+use super::{Admit, Limits, Listener, Question};
 
 /// Of each read. A chunk of this size goes into a Unix socket whole or not at all.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -40,9 +43,8 @@ type Number = usize;
 
 struct InLine {
     number: Number,
-    client: Waiting,
-    /// Of its head.
-    end: usize,
+    request: Collected,
+    wanted: Place,
     until: Instant,
 }
 
@@ -51,10 +53,12 @@ pub struct Server {
     stop: Arc<OnceLock<Instant>>,
     upstream: PathBuf,
     limits: Limits,
+    admit: Admit,
     counts: Arc<Counts>,
     doors: Doors,
     waiting: BTreeMap<Number, Waiting>,
-    /// Those with a whole head, until a place with tiny_http is free; who came first is first.
+    collecting: BTreeMap<Number, Collecting>,
+    /// Requests that wait for a place with tiny_http. For each kind of place and each holder the first is served first.
     line: VecDeque<InLine>,
     exchanges: BTreeMap<Number, Exchange>,
     leaving: BTreeMap<Number, Leaving>,
@@ -67,6 +71,7 @@ impl Server {
         listeners: Vec<Listener>,
         upstream: PathBuf,
         limits: Limits,
+        admit: Admit,
         poller: Arc<Poller>,
         stop: Arc<OnceLock<Instant>>,
         counts: Arc<Counts>,
@@ -77,10 +82,12 @@ impl Server {
             stop,
             upstream,
             limits,
+            admit,
             counts,
             next: doors.count(),
             doors,
             waiting: BTreeMap::new(),
+            collecting: BTreeMap::new(),
             line: VecDeque::new(),
             exchanges: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -91,8 +98,7 @@ impl Server {
     pub fn run(mut self, asked: &Receiver<Question>) {
         let mut events = Events::new();
         while !self.is_over() {
-            let held = self.waiting.len() + self.line.len() + self.exchanges.len() + self.leaving.len();
-            self.counts.hold(held);
+            self.counts.hold(self.unplaced() + self.exchanges.len());
             let timeout = self.timeout(Instant::now());
             events.clear();
             if let Err(error) = self.poller.wait(&mut events, timeout)
@@ -145,8 +151,11 @@ impl Server {
         };
         self.doors.close();
         self.waiting.clear();
-        while let Some(late) = self.line.pop_front() {
-            self.refuse(late.number, late.client.into_parts().0, Refusal::Closed, Instant::now());
+        let collecting = std::mem::take(&mut self.collecting).into_iter();
+        let collecting = collecting.map(|(number, late)| (number, late.into_request()));
+        let line = std::mem::take(&mut self.line).into_iter().map(|late| (late.number, late.request));
+        for (number, late) in collecting.chain(line) {
+            self.refuse(number, late.client, Refusal::Closed, Instant::now());
         }
         self.leaving.retain(|_, leaving| !leaving.is_told());
         (self.exchanges.is_empty() && self.leaving.is_empty()) || Instant::now() >= deadline
@@ -155,11 +164,12 @@ impl Server {
     fn timeout(&self, now: Instant) -> Option<Duration> {
         // Numbers grow with age, so the first of those waiting is the first to expire.
         let head = self.waiting.values().next().map(|first| first.since() + self.limits.head_time);
-        let idle = self.exchanges.values().filter_map(|one| one.deadline(self.limits.idle)).min();
+        let body = self.collecting.values().map(|one| self.body_deadline(one)).min();
+        let idle = self.exchanges.values().filter_map(Exchange::deadline).min();
         let leave = self.leaving.values().map(Leaving::deadline).min();
         let turn = self.line.front().map(|first| first.until);
         let stop = self.stop.get().copied();
-        [head, turn, idle, leave, stop, self.doors.deadline()]
+        [head, body, turn, idle, leave, stop, self.doors.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -176,14 +186,12 @@ impl Server {
             }
         }
         self.leaving.retain(|_, leaving| leaving.deadline() > now);
-        let idle = self.limits.idle;
-        let late: Vec<Number> = self
-            .exchanges
-            .iter()
-            .filter(|(_, one)| one.deadline(idle).is_some_and(|deadline| deadline <= now))
-            .map(|(&number, _)| number)
-            .collect();
-        for number in late {
+        let late = self.collecting.iter().filter(|(_, one)| self.body_deadline(one) <= now);
+        for number in late.map(|(&number, _)| number).collect::<Vec<_>>() {
+            self.end_collecting(number, now);
+        }
+        let late = self.exchanges.iter().filter(|(_, one)| one.deadline().is_some_and(|deadline| deadline <= now));
+        for number in late.map(|(&number, _)| number).collect::<Vec<_>>() {
             if let Some(exchange) = self.exchanges.get_mut(&number) {
                 exchange.expire();
             }
@@ -208,6 +216,9 @@ impl Server {
         } else if let Some(mut waiting) = self.waiting.remove(&number) {
             waiting.fired();
             self.hear(number, waiting, now);
+        } else if let Some(mut collecting) = self.collecting.remove(&number) {
+            collecting.fired();
+            self.collect(number, collecting, now);
         }
         // Otherwise it went earlier in this turn.
     }
@@ -262,15 +273,22 @@ impl Server {
         Ok(())
     }
 
+    /// Connections that hold no place with tiny_http.
+    fn unplaced(&self) -> usize {
+        self.waiting.len() + self.collecting.len() + self.line.len() + self.leaving.len()
+    }
+
     fn make_room(&mut self) {
-        while self.waiting.len() + self.line.len() + self.leaving.len() > self.limits.connections {
+        while self.unplaced() > self.limits.connections {
             self.drop_one();
         }
     }
 
     /// Drops the oldest of the more numerous, which is where a crowd stands.
     fn drop_one(&mut self) {
-        if self.waiting.len() >= self.leaving.len() {
+        if self.collecting.len() > self.waiting.len().max(self.leaving.len()) {
+            self.collecting.pop_first();
+        } else if self.waiting.len() >= self.leaving.len() {
             self.waiting.pop_first();
         } else {
             self.leaving.pop_first();
@@ -280,49 +298,124 @@ impl Server {
     fn hear(&mut self, number: Number, mut waiting: Waiting, now: Instant) {
         match waiting.hear(&mut self.scratch, self.limits.head_bytes) {
             Heard::Part => drop(self.waiting.insert(number, waiting)),
-            Heard::Head(end) => self.line_up(number, waiting, end, now),
+            Heard::Head(end) => self.take_head(number, waiting, end, now),
             Heard::Unfit(refusal) => self.refuse(number, waiting.into_parts().0, refusal, now),
             Heard::Gone => {}
         }
     }
 
-    fn line_up(&mut self, number: Number, client: Waiting, end: usize, now: Instant) {
-        if self.line.is_empty() && self.exchanges.len() < self.limits.requests {
-            self.relay(number, client, end, now);
-        } else if self.line.len() < self.limits.connections / 2 {
-            self.line.push_back(InLine { number, client, end, until: now + self.limits.turn });
-            self.make_room();
-        } else {
-            self.refuse(number, client.into_parts().0, Refusal::TooMany, now);
-        }
-    }
-
-    /// Takes the first in line to the places that are free, and sends away those who waited too long.
-    fn call_in(&mut self, now: Instant) {
-        while let Some(first) = self.line.front() {
-            let is_free = self.exchanges.len() < self.limits.requests;
-            if !is_free && first.until > now {
-                break;
-            }
-            let Some(InLine { number, client, end, .. }) = self.line.pop_front() else { break };
-            if is_free {
-                self.relay(number, client, end, now);
-            } else {
-                self.refuse(number, client.into_parts().0, Refusal::TooMany, now);
-            }
-        }
-    }
-
-    /// Takes a whole head, the first `end` bytes, to tiny_http.
-    fn relay(&mut self, number: Number, waiting: Waiting, end: usize, now: Instant) {
+    /// The head is whole: the first `end` bytes of what the client sent.
+    fn take_head(&mut self, number: Number, waiting: Waiting, end: usize, now: Instant) {
         let (client, via, sent) = waiting.into_parts();
         let (head, early) = sent.split_at(end);
         let head = match head::rewrite(head, via) {
             Ok(head) => head,
             Err(why) => return self.refuse(number, client, Refusal::Malformed(why), now),
         };
-        if !client.source().can_spare(HEADROOM) {
-            return self.refuse(number, client, Refusal::TooMany, now);
+        let admission = (self.admit)(&head.view());
+        let expects = head.expects;
+        let mut upload = Upload::new(head);
+        if !admission.needs_body {
+            upload.cut();
+        }
+        upload.take(early);
+        if upload.is_open() {
+            self.end_oldest_of(admission.holder, now);
+            self.collect(number, Collecting::new(client, upload, admission, expects, now), now);
+        } else {
+            self.line_up(number, Collected { client, upload, admission }, now);
+        }
+    }
+
+    fn collect(&mut self, number: Number, mut collecting: Collecting, now: Instant) {
+        match collecting.advance(&mut self.scratch, self.limits.body_bytes) {
+            Progress::Part => {
+                self.collecting.insert(number, collecting);
+                self.make_room();
+            }
+            Progress::Done => self.line_up(number, collecting.into_request(), now),
+        }
+    }
+
+    fn body_deadline(&self, collecting: &Collecting) -> Instant {
+        collecting.deadline(self.limits.body_time, self.limits.body_rate)
+    }
+
+    /// Time is up. A body that may be long goes on beside a handler; any other is refused.
+    fn end_collecting(&mut self, number: Number, now: Instant) {
+        let Some(request) = self.collecting.remove(&number).map(Collecting::into_request) else { return };
+        match request.admission.load {
+            Load::LongBody => self.line_up(number, request, now),
+            _ => self.refuse(number, request.client, Refusal::BodyTooSlow, now),
+        }
+    }
+
+    /// Makes room for one more body of this holder. An honest body is there within moments, so the oldest is a slow one.
+    fn end_oldest_of(&mut self, holder: usize, now: Instant) {
+        let of_holder = || self.collecting.iter().filter(|(_, one)| one.admission.holder == holder);
+        if of_holder().count() < self.limits.bodies {
+            return;
+        }
+        let oldest = of_holder().next().map(|(&number, _)| number);
+        if let Some((number, late)) = oldest.and_then(|number| self.collecting.remove_entry(&number)) {
+            self.refuse(number, late.into_request().client, Refusal::TooMany, now);
+        }
+    }
+
+    fn line_up(&mut self, number: Number, mut request: Collected, now: Instant) {
+        let Admission { load, holder, .. } = request.admission;
+        let kind = match load {
+            Load::Watch => Kind::Watch,
+            Load::LongAnswer => Kind::Long,
+            Load::LongBody if request.upload.is_open() => Kind::Long,
+            Load::LongBody | Load::Short => Kind::Short,
+        };
+        if load != Load::LongBody {
+            // Longer than a call of this kind takes: what came is enough for the handler to say so.
+            request.upload.cut();
+        }
+        let wanted = Place { kind, holder };
+        self.line.push_back(InLine { number, request, wanted, until: now + self.limits.turn });
+        self.call_in(now);
+        let most = self.limits.connections / 2;
+        let of_holder = self.line.iter().filter(|one| one.wanted.holder == holder).count();
+        let is_last = self.line.back().is_some_and(|last| last.number == number);
+        if is_last
+            && (self.line.len() > most || of_holder > most.div_ceil(2))
+            && let Some(last) = self.line.pop_back()
+        {
+            self.refuse(number, last.request.client, Refusal::TooMany, now);
+        }
+        self.make_room();
+    }
+
+    /// Gives free places to the first in line that they fit, and sends away those who waited too long.
+    fn call_in(&mut self, now: Instant) {
+        let mut at = 0;
+        // Those that were found without a place: no later one like them has any.
+        let mut without: Vec<(Place, Via)> = Vec::new();
+        while let Some(first) = self.line.get(at) {
+            let (wanted, via) = (first.wanted, first.request.upload.via());
+            let place = match without.contains(&(wanted, via)) {
+                true => None,
+                false => self.limits.places.find(wanted, via, self.exchanges.values().map(|one| &one.place)),
+            };
+            if place.is_none() && first.until > now {
+                without.push((wanted, via));
+                at += 1;
+                continue;
+            }
+            let Some(InLine { number, request, .. }) = self.line.remove(at) else { break };
+            match place {
+                Some(place) => self.relay(number, request, place, now),
+                None => self.refuse(number, request.client, Refusal::TooMany, now),
+            }
+        }
+    }
+
+    fn relay(&mut self, number: Number, request: Collected, place: Place, now: Instant) {
+        if !request.client.source().can_spare(HEADROOM) {
+            return self.refuse(number, request.client, Refusal::TooMany, now);
         }
         let upstream = UnixStream::connect(&self.upstream).and_then(|stream| {
             let stream = Stream::Unix(stream);
@@ -331,13 +424,14 @@ impl Server {
         });
         match upstream {
             Ok(upstream) => {
-                let exchange = Exchange::new(client, upstream, head, early, now);
-                self.exchanges.insert(number, exchange);
+                let Limits { pace, idle: within, answer_ahead, .. } = self.limits;
+                let bounds = Bounds { pace, within, answer_ahead };
+                self.exchanges.insert(number, Exchange::new(request, upstream, place, bounds, now));
                 self.advance(number, now);
             }
             Err(error) => {
                 log::debug!("cannot connect to the handlers: {error}");
-                self.refuse(number, client, Refusal::Closed, now);
+                self.refuse(number, request.client, Refusal::Closed, now);
             }
         }
     }

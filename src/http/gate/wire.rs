@@ -139,6 +139,9 @@ impl<S: AsRawFd + AsFd> Drop for Watched<S> {
     }
 }
 
+/// A buffer that once held more gives its memory back when it is empty.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// Bytes on their way into a socket.
 #[derive(Default)]
 pub struct Buffer {
@@ -166,10 +169,13 @@ impl Buffer {
 
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
         self.sent = 0;
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
+        // A buffer that is never quite empty must not keep all that went through it.
+        self.bytes.drain(..std::mem::take(&mut self.sent));
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -195,5 +201,31 @@ impl Buffer {
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
         Buffer { bytes, sent: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_is_never_empty_does_not_grow() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Stream::Unix(ours);
+        ours.prepare().unwrap();
+        let mut buffer = Buffer::default();
+        let mut piece = vec![1; 100_000];
+        // Fills the socket.
+        while buffer.is_empty() {
+            buffer.push(&piece);
+            buffer.send_to(&ours);
+        }
+        for _ in 0..100 {
+            theirs.read_exact(&mut piece).unwrap();
+            buffer.push(&piece);
+            buffer.send_to(&ours);
+            assert!(!buffer.is_empty());
+        }
+        assert!(buffer.bytes.len() < 1_000_000, "{} bytes", buffer.bytes.len());
     }
 }

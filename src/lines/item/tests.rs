@@ -110,7 +110,7 @@ fn a_wrong_field_is_named_and_not_quoted() {
         ("/kind", secret.clone(), "kind: must be conversation or note"),
         ("/id", json!(7), "id: must be a string, not a number"),
         ("/id", json!(""), "id: empty"),
-        ("/id", json!("x".repeat(513)), "id: longer than 512 bytes"),
+        ("/id", json!("x".repeat(513)), "id: longer than 512 bytes: it has 513"),
         ("/id", json!("a\u{0}"), "id: holds a control character"),
         ("/media", json!(""), "media: empty"),
         ("/media", json!(["secret words"]), "media: must be a string, not an array"),
@@ -153,6 +153,37 @@ fn a_wrong_field_is_named_and_not_quoted() {
     let transcript = twice["transcripts"][0].clone();
     twice["transcripts"].as_array_mut().unwrap().push(transcript);
     assert_eq!(parsed(&twice).unwrap_err(), "transcripts[1].id: the same as transcripts[0].id");
+}
+
+#[test]
+fn what_an_item_may_carry_is_bounded() {
+    let blocks = |count: usize| json!(vec![json!({"speaker": "a", "text": ""}); count]);
+    let transcripts = |count: usize, each: usize| -> Value {
+        (0..count).map(|at| json!({"id": at.to_string(), "blocks": blocks(each)})).collect()
+    };
+    let mark = json!({"transcript": "t1", "block": 0, "topic": "x", "mark": "is"});
+    let bounds = |programs: usize, transcripts: Value, marks: usize| {
+        let mut item = conversation();
+        item["programs"] = json!(vec!["p"; programs]);
+        item["transcripts"] = transcripts;
+        item["transcripts"][0]["id"] = json!("t1");
+        item["marks"] = json!(vec![mark.clone(); marks]);
+        parsed(&item).err()
+    };
+    assert_eq!(bounds(1_000, transcripts(10_000, 10), 100_000), None);
+    for (programs, transcripts, marks, expected) in [
+        (1_001, transcripts(1, 1), 1, "programs: has 1001 entries, and at most 1000 are allowed"),
+        (1, transcripts(10_001, 1), 1, "transcripts: has 10001 entries, and at most 10000 are allowed"),
+        (1, transcripts(1, 100_001), 1, "transcripts[0].blocks: has 100001 entries, and at most 100000 are allowed"),
+        (1, transcripts(2, 50_001), 1, "transcripts: has 100002 blocks in all, and at most 100000 are allowed"),
+        (1, transcripts(1, 1), 100_001, "marks: has 100001 entries, and at most 100000 are allowed"),
+    ] {
+        assert_eq!(bounds(programs, transcripts, marks).as_deref(), Some(expected));
+    }
+    assert_eq!(
+        error(note(), "/text", Some(json!("a\n\n".repeat(100_001)))),
+        "text: has 100001 paragraphs, and at most 100000 are allowed"
+    );
 }
 
 #[test]

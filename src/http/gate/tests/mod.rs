@@ -3,6 +3,7 @@
 
 mod hostile;
 mod relaying;
+mod slow;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tiny_http::{Request, Response, StatusCode};
 
-use super::{Gate, Limits, Listener};
+use super::{Admission, Gate, HeadView, Limits, Listener, Load, Places};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,7 +48,7 @@ impl Setup {
         let address = tcp.local_addr().unwrap();
         let unix = UnixListener::bind(directory.path().join("outer")).unwrap();
         let listeners = vec![Listener::Tcp(tcp), Listener::Unix(unix)];
-        let gate = Some(Gate::open(listeners, inner, limits, Arc::default()).unwrap());
+        let gate = Some(Gate::open(listeners, inner, limits, Box::new(admit), Arc::default()).unwrap());
         Setup { gate, address, directory, server, seen }
     }
 
@@ -75,6 +76,23 @@ impl Setup {
     fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
+}
+
+/// So many places for short calls.
+fn short(places: usize) -> Places {
+    Places { short: places, ..Limits::default().places }
+}
+
+/// The path tells the load, and the header `Holder` the holder.
+fn admit(head: &HeadView<'_>) -> Admission {
+    let load = match head.target {
+        "/watch" => Load::Watch,
+        "/short" => Load::Short,
+        "/long" => Load::LongAnswer,
+        _ => Load::LongBody,
+    };
+    let holder = head.header("Holder").map_or(0, |holder| holder.parse().unwrap());
+    Admission { load, holder, needs_body: head.header("Stranger").is_none() }
 }
 
 impl Drop for Setup {

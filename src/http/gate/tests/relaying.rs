@@ -99,8 +99,8 @@ fn reporting(limits: Limits) -> (Setup, Receiver<(usize, io::Result<()>)>) {
 
 #[test]
 fn a_body_cut_short_is_an_error_to_the_handler() {
-    let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
-    let (setup, report) = reporting(limits);
+    let (body_time, idle) = (Duration::from_millis(300), Duration::from_millis(300));
+    let (setup, report) = reporting(Limits { body_time, idle, ..Limits::default() });
     for (framing, cut) in [
         ("Content-Length: 600000", bytes(200_000)),
         ("Content-Length: 4", b"abc".to_vec()),
@@ -183,7 +183,8 @@ fn held(limits: Limits) -> (Setup, Receiver<()>, Sender<()>) {
 
 #[test]
 fn too_many_requests_are_refused_and_a_thinking_handler_is_not_cut_off() {
-    let limits = Limits { requests: 2, turn: Duration::ZERO, idle: Duration::from_millis(100), ..Limits::default() };
+    let limits =
+        Limits { places: short(2), turn: Duration::ZERO, idle: Duration::from_millis(100), ..Limits::default() };
     let (setup, arrived, release) = held(limits);
     let mut streams = [setup.connect(), setup.connect()];
     for stream in &mut streams {
@@ -207,7 +208,7 @@ fn too_many_requests_are_refused_and_a_thinking_handler_is_not_cut_off() {
 
 #[test]
 fn a_burst_stands_in_line_and_is_answered_in_turn() {
-    let (setup, arrived, release) = held(Limits { requests: 2, ..Limits::default() });
+    let (setup, arrived, release) = held(Limits { places: short(2), ..Limits::default() });
     let mut streams: Vec<_> = (0..20).map(|_| setup.connect()).collect();
     for stream in &mut streams {
         stream.write_all(get("/").as_bytes()).unwrap();
@@ -223,7 +224,7 @@ fn a_burst_stands_in_line_and_is_answered_in_turn() {
 
 #[test]
 fn a_request_counts_until_its_handler_is_done_with_it() {
-    let limits = Limits { requests: 1, turn: Duration::ZERO, ..Limits::default() };
+    let limits = Limits { places: short(1), turn: Duration::ZERO, ..Limits::default() };
     let (setup, arrived, release) = held(limits);
     let mut unix = UnixStream::connect(setup.outer()).unwrap();
     unix.write_all(get("/").as_bytes()).unwrap();
@@ -270,7 +271,8 @@ fn without_handlers_it_says_so() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
     let nowhere = directory.path().join("nowhere");
-    let _gate = Gate::open(vec![Listener::Tcp(tcp)], nowhere, Limits::default(), Arc::default()).unwrap();
+    let _gate =
+        Gate::open(vec![Listener::Tcp(tcp)], nowhere, Limits::default(), Box::new(admit), Arc::default()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(get("/").as_bytes()).unwrap();
     let answer = answer(&mut stream);
