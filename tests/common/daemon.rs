@@ -2,10 +2,10 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,22 +68,35 @@ impl Daemon {
     }
 
     /// `command` is to become the daemon, the arguments of `serve` appended.
-    pub fn spawn(mut command: Command, dir: &Path, flags: &[&str]) -> Daemon {
-        let stderr = dir.with_extension("stderr");
-        let address = dir.join("address");
-        let _ = fs::remove_file(&address);
-        command.args(["serve", "--data-dir"]).arg(dir).args(flags);
-        if !flags.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
-        let mut child = command.stderr(File::create(&stderr).unwrap()).spawn().unwrap();
-        let address = await_some("the file `address`", || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the daemon ended ({status}): {}", fs::read_to_string(&stderr).unwrap());
-            }
-            fs::read_to_string(&address).ok()?.parse().ok()
+    pub fn spawn(command: Command, dir: &Path, flags: &[&str]) -> Daemon {
+        Daemon::try_spawn(command, dir, flags)
+            .unwrap_or_else(|ended| panic!("the daemon ended ({}): {}", ended.status, ended.log))
+    }
+
+    /// The same; an error where the daemon ends before it serves.
+    pub fn try_spawn(command: Command, dir: &Path, flags: &[&str]) -> Result<Daemon, Ended> {
+        // A daemon that ended by SIGKILL leaves its file, and one that is stopped may not be able to remove it.
+        let _ = fs::remove_file(dir.join("address"));
+        let mut daemon = Daemon::launch(command, dir, flags);
+        let address = await_some("the file `address`", || match daemon.exit_status() {
+            Some(status) => Some(Err(Ended { status, log: daemon.log() })),
+            None => Some(Ok(fs::read_to_string(dir.join("address")).ok()?.parse().ok()?)),
         });
-        Daemon { child, dir: dir.to_owned(), address, _scratch: None }
+        daemon.address = address?;
+        Ok(daemon)
+    }
+
+    /// The same without waiting: `address` is what `--listen` says.
+    pub fn launch(mut command: Command, dir: &Path, flags: &[&str]) -> Daemon {
+        let named = flags.iter().position(|flag| *flag == "--listen").map(|at| flags[at + 1]);
+        let listen = named.unwrap_or("127.0.0.1:0");
+        command.args(["serve", "--data-dir"]).arg(dir).args(flags);
+        if named.is_none() {
+            command.args(["--listen", listen]);
+        }
+        let stderr = File::create(dir.with_extension("stderr")).unwrap();
+        let child = command.stderr(stderr).spawn().unwrap();
+        Daemon { child, dir: dir.to_owned(), address: listen.parse().unwrap(), _scratch: None }
     }
 
     pub fn dir(&self) -> &Path {
@@ -109,11 +122,26 @@ impl Daemon {
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Ends it as systemd does, and tells its exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    /// How it ended; none while it runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Asks it to end as systemd does.
+    pub fn terminate(&self) {
         let killed = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
         assert!(killed.success());
-        await_some("the daemon's end", || self.child.try_wait().unwrap()).code()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        await_some("the daemon's end", || self.exit_status())
+    }
+
+    /// Ends it as systemd does, and tells its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.terminate();
+        self.wait().code()
     }
 
     /// A request with the token that may do all.
@@ -178,6 +206,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A daemon that ended by itself: its exit status and its log.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: String,
 }
 
 /// What `relabeld serve` says that does not start: its exit code and its stderr.
@@ -245,17 +280,31 @@ impl Ask {
 
     /// The head sent, and what is said so far of the body; the rest is up to the caller.
     pub fn begin(&self) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(self.head().as_bytes()).unwrap();
+        self.try_begin().unwrap()
+    }
+
+    fn try_begin(&self) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(self.head().as_bytes())?;
         // An answer may come before the end of the body, and close the connection.
         let _ = stream.write_all(&self.body);
-        stream
+        Ok(stream)
     }
 
     pub fn send(&self) -> Reply {
         Reply::read(self.begin())
+    }
+
+    /// An error where no whole answer comes, as from a daemon that ends meanwhile. The daemon must close the connection
+    /// after its answer.
+    pub fn try_send(&self) -> io::Result<Reply> {
+        let mut all = Vec::new();
+        self.try_begin()?.read_to_end(&mut all)?;
+        Reply::try_parse(&all)
+            .filter(|reply| reply.header("Content-Length").is_none_or(|length| length == reply.body.len().to_string()))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is not whole"))
     }
 
     /// The body is written to the connection as it comes, with `length` bytes in all.
@@ -302,8 +351,12 @@ impl Reply {
     /// All that came on a connection.
     #[track_caller]
     pub fn parse(all: &[u8]) -> Reply {
-        let end = all.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(all)));
+        Reply::try_parse(all).unwrap_or_else(|| panic!("no whole answer: {:?}", String::from_utf8_lossy(all)))
+    }
+
+    /// None where the head or a chunk is not whole.
+    fn try_parse(all: &[u8]) -> Option<Reply> {
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8(all[..end].to_vec()).unwrap();
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -311,9 +364,9 @@ impl Reply {
         let headers = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
         let mut reply = Reply { status, headers, body: all[end + 4..].to_vec() };
         if reply.header("Transfer-Encoding") == Some("chunked") {
-            reply.body = unchunked(&reply.body).expect("an answer that came whole");
+            reply.body = unchunked(&reply.body)?;
         }
-        reply
+        Some(reply)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
