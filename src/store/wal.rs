@@ -11,6 +11,7 @@ use log::{info, warn};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::log_file::beside;
 use super::measured::Measured;
 use super::{Error, Result, schema, with_system_error};
 use crate::os;
@@ -19,9 +20,7 @@ use crate::os;
 const PIECE: usize = 1 << 20;
 
 pub(super) fn path_of(database: &Path) -> PathBuf {
-    let mut wal = database.to_owned().into_os_string();
-    wal.push("-wal");
-    wal.into()
+    beside(database, "-wal")
 }
 
 /// Writes the log over itself and syncs it, so that the disk holds what the next start reads from the page cache.

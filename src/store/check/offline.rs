@@ -8,13 +8,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{Faults, all};
 use crate::store::schema::{self, Recognised, VERSION};
-use crate::store::{Error, FILE, Result, log_file};
+use crate::store::{Error, FILE, Result, log_file, system_calls, with_system_error};
 
 /// All that may stand for something else in the path of a `file:` URI.
 const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// Checks `DIR/relabeld.db` and its write-ahead log. The caller sees to it that nobody writes to them meanwhile.
 pub fn check_directory(dir: &Path) -> Result<Faults> {
+    // A read error of the disk must not look like damage.
+    system_calls::install()?;
     let path = dir.join(FILE);
     let mut faults = Faults::new();
     let log = log_file::read(&path).map_err(|error| Error::Unusable(format!("cannot read {FILE}-wal: {error}")))?;
@@ -30,7 +32,7 @@ pub fn check_directory(dir: &Path) -> Result<Faults> {
             path.display()
         ))),
         Recognised { .. } => {
-            all(&connection, &mut faults)?;
+            all(&connection, &mut faults).map_err(|error| with_system_error(&connection, error))?;
             Ok(faults)
         }
     }
