@@ -106,10 +106,13 @@ fn check_writes_nothing_and_reads_the_log_that_a_kill_left() {
     checked(&dir).exits(0).tells(&["database: ok"]);
     fs::remove_file(dir.join("relabeld.db-shm")).unwrap();
     checked(&dir).exits(0).tells(&["database: ok"]);
-    // All of it is in the log yet.
+    // SQLite's first page, as it is before the first table, in the place of the database.
     let moved = scratch.path().join("moved");
     copy(&dir, &moved);
-    fs::remove_file(moved.join("relabeld.db-wal")).unwrap();
+    ["relabeld.db", "relabeld.db-wal"].iter().for_each(|name| fs::remove_file(moved.join(name)).unwrap());
+    let blank = rusqlite::Connection::open(moved.join("relabeld.db")).unwrap();
+    blank.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
+    drop(blank);
     checked(&moved).exits(1).tells(&["holds no tables", "relabeld restore"]);
 
     let fault = "INSERT INTO key VALUES (7, 1)";
