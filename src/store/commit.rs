@@ -9,6 +9,7 @@ mod undo;
 
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef::Blob;
 use rusqlite::{OptionalExtension, params};
 use rustc_hash::FxHashMap;
 
@@ -16,6 +17,7 @@ pub use self::stood::Stood;
 use super::codec::{Entry, Key};
 use super::history::Changes;
 use super::rows::{Counters, PutReading};
+use super::sums::{self, integer};
 use super::undo::Undo;
 use super::writer::Tx;
 use super::{Error, Result, Store};
@@ -256,9 +258,11 @@ impl Commit<'_> {
         ledger.running -= given_back;
         if n > 0 {
             let entries = self.entries(outcome)?;
+            let first = pos + done;
+            let sum = sums::of([integer(job), integer(first), integer(n), integer(self.now), Blob(&entries)]);
             self.tx
-                .prepare_cached("INSERT INTO result (job, pos, n, at, entries) VALUES (?, ?, ?, ?, ?)")?
-                .execute(params![job, pos + done, n, self.now, entries])?;
+                .prepare_cached("INSERT INTO result (job, pos, n, at, entries, sum) VALUES (?, ?, ?, ?, ?, ?)")?
+                .execute(params![job, first, n, self.now, entries, sum])?;
         }
         Ok(())
     }

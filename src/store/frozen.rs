@@ -2,9 +2,11 @@
 //! item.
 
 use rusqlite::params;
+use rusqlite::types::ValueRef::Blob;
 
 use super::Result;
 use super::codec::{Key, pack_keys};
+use super::sums::{self, integer};
 use super::writer::Tx;
 use crate::job::JobId;
 
@@ -67,10 +69,12 @@ impl Tx<'_> {
     /// Adds chunks after the `chunks` that a job has, which hold `planned` items.
     pub fn put_chunks(&self, job: JobId, chunks: i64, planned: i64, frozen: &Frozen) -> Result<()> {
         let mut insert =
-            self.prepare_cached("INSERT INTO chunk (job, no, pos, n, weight, keys) VALUES (?, ?, ?, ?, ?, ?)")?;
+            self.prepare_cached("INSERT INTO chunk (job, no, pos, n, weight, keys, sum) VALUES (?, ?, ?, ?, ?, ?, ?)")?;
         let mut pos = planned;
         for (no, chunk) in (chunks..).zip(&frozen.chunks) {
-            insert.execute(params![job, no, pos, chunk.n, chunk.weight, chunk.keys])?;
+            let numbers = [job, no, pos, chunk.n, chunk.weight].map(integer);
+            let sum = sums::of(numbers.into_iter().chain([Blob(&chunk.keys)]));
+            insert.execute(params![job, no, pos, chunk.n, chunk.weight, chunk.keys, sum])?;
             pos += chunk.n;
         }
         Ok(())

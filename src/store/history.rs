@@ -3,9 +3,11 @@
 //! What is committed of a lease at once lies in one row, an entry an item; the row has the number of its last entry. A
 //! reading lists the numbers of its item's entries, so that they are found again when the item is erased.
 
+use rusqlite::types::ValueRef::Blob;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codec::{Change, PackedChanges, pack_edits, put_change_no, unpack_change_nos, unpack_changes, unpack_edits};
+use super::sums::{self, integer};
 use super::writer::Tx;
 use super::{Error, Result};
 use crate::job::JobId;
@@ -46,8 +48,10 @@ impl Changes {
         }
         let Provenance { job, revision, at } = self.by;
         let or_null = |number: i64| Some(number).filter(|&number| number != 0);
-        tx.prepare_cached("INSERT INTO change (no, job, revision, at, entries) VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![self.packed.last(), or_null(job), or_null(revision), at, self.packed.entries])?;
+        let (no, job, revision, entries) = (self.packed.last(), or_null(job), or_null(revision), self.packed.entries);
+        let sum = sums::of([integer(no), integer(job), integer(revision), integer(at), Blob(&entries)]);
+        tx.prepare_cached("INSERT INTO change (no, job, revision, at, entries, sum) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![no, job, revision, at, entries, sum])?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod moves;
 use std::collections::hash_map::Entry;
 
 use rusqlite::params;
+use rusqlite::types::ValueRef::{Blob, Text};
 use rustc_hash::FxHashMap;
 
 pub use self::batch::Batch;
@@ -13,6 +14,7 @@ use self::batch::Packed;
 use self::moves::Moves;
 use super::names::{list_from, list_into};
 use super::rows::{Counters, ItemRow, Reading, marks_of, reading_of, readings_by_program};
+use super::sums::{self, integer};
 use super::writer::{Promise, Tx};
 use super::{Error, Result, Store, body};
 use crate::label::{Mark, Place, ProgramNo, Provenance, edits_between, with_marks};
@@ -161,8 +163,11 @@ impl Importing<'_> {
                 row.no
             }
         };
-        tx.prepare_cached("INSERT INTO body (item, content, sum) VALUES (?1, ?2, row_sum(?1, ?2, ?3, ?4))")?
-            .execute(params![no, content, transcripts, item.version])?;
+        tx.prepare_cached("INSERT INTO body (item, content, sum) VALUES (?, ?, ?)")?.execute(params![
+            no,
+            content,
+            sum_of_body(no, content, transcripts, item.version)
+        ])?;
         if let Some(marks) = &item.marks {
             let marks = self.marks(marks, &list_from(transcripts)?)?;
             self.settle(no, (item.at, Reading::default()), (item.at, Reading::default()), &[], &marks)?;
@@ -227,8 +232,9 @@ impl Importing<'_> {
         if !same {
             let size = content.len() as i64;
             let transcripts = list_into(&ids);
-            tx.prepare_cached("UPDATE body SET content = ?2, sum = row_sum(?1, ?2, ?3, ?4) WHERE item = ?1")?
-                .execute(params![row.no, content, transcripts, item.version])?;
+            let sum = sum_of_body(row.no, &content, &transcripts, item.version);
+            tx.prepare_cached("UPDATE body SET content = ?2, sum = ?3 WHERE item = ?1")?
+                .execute(params![row.no, content, sum])?;
             tx.prepare_cached(
                 "UPDATE item SET edition = edition + 1, text_since = CASE WHEN ? THEN text_since ELSE edition + 1 END,
                    at = ?, shape = ?, version = ?, size = ?, transcripts = ? WHERE no = ?",
@@ -322,6 +328,11 @@ fn ordinals_in(ids: &mut Vec<String>, transcripts: &[Transcript]) -> Vec<u32> {
         }
     };
     transcripts.iter().map(|transcript| ordinal(&transcript.id)).collect()
+}
+
+/// `body.sum` covers what `item` holds of the text, too.
+fn sum_of_body(item: i64, content: &[u8], transcripts: &str, version: Option<i64>) -> i64 {
+    sums::of([integer(item), Blob(content), Text(transcripts.as_bytes()), integer(version)])
 }
 
 fn ordinals_of(ids: &[String]) -> FxHashMap<&str, u32> {

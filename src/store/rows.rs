@@ -1,10 +1,12 @@
 //! The rows of an item that import, marks, commits and erasure share: read, written, counted.
 
+use rusqlite::types::ValueRef::Blob;
 use rusqlite::{CachedStatement, Connection, Row, params};
 use rustc_hash::FxHashMap;
 
 use super::codec::{Fresh, pack_labels, put_fresh, unpack_fresh, unpack_labels};
 use super::names::{kind_from, list_from};
+use super::sums::{self, integer};
 use super::writer::Tx;
 use super::{Error, Result};
 use crate::label::{Label, Mark, Place, ProgramNo, Revision, TopicNo};
@@ -179,11 +181,10 @@ impl<'a> PutReading<'a> {
     pub fn new(tx: &'a Tx<'_>) -> Result<PutReading<'a>> {
         Ok(PutReading {
             insert: tx.prepare_cached(
-                "INSERT INTO reading (item, fresh, labels, changes, sum) VALUES (?1, ?2, ?3, ?4, row_sum(?1, ?2, ?3, ?4))",
+                "INSERT INTO reading (item, fresh, labels, changes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
-            update: tx.prepare_cached(
-                "UPDATE reading SET fresh = ?2, labels = ?3, changes = ?4, sum = row_sum(?1, ?2, ?3, ?4) WHERE item = ?1",
-            )?,
+            update: tx
+                .prepare_cached("UPDATE reading SET fresh = ?2, labels = ?3, changes = ?4, sum = ?5 WHERE item = ?1")?,
             fresh: Vec::new(),
         })
     }
@@ -192,7 +193,9 @@ impl<'a> PutReading<'a> {
         self.fresh.clear();
         put_fresh(&mut self.fresh, &reading.fresh);
         let put = if is_new { &mut self.insert } else { &mut self.update };
-        put.execute(params![item, self.fresh, pack_labels(&reading.labels), reading.changes])?;
+        let labels = pack_labels(&reading.labels);
+        let sum = sums::of([integer(item), Blob(&self.fresh), Blob(&labels), Blob(&reading.changes)]);
+        put.execute(params![item, self.fresh, labels, reading.changes, sum])?;
         Ok(())
     }
 }

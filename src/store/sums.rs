@@ -1,8 +1,9 @@
 //! Checksums of rows: what no other table repeats could change on the disk without a sign.
 //!
-//! The column `sum` holds the CRC-32 of a row's other columns. Rows that a commit writes by the item (`body`, `reading`)
-//! get it from their statements. On all others temporary triggers of the writer's connection keep it, so that no statement
-//! can forget it; they are not part of the file. A row that was last written before schema 4 has NULL there, and is not
+//! The column `sum` holds the CRC-32 of a row's other columns. Rows that are written for each item or each lease get it with
+//! the statement that inserts them, by [`of`]: a trigger would write the row, which may be long, a second time. On all
+//! others temporary triggers of the writer's connection keep it, so that no statement can forget it; they are not part of
+//! the file. A row that was last written before schema 4 has NULL there, and is not
 //! covered until it is written again. What is counted again or follows from other rows needs no sum.
 
 use rusqlite::functions::FunctionFlags;
@@ -10,6 +11,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::Result;
+
+/// An argument of [`of`].
+pub(super) fn integer<'a>(number: impl Into<Option<i64>>) -> ValueRef<'a> {
+    number.into().map_or(ValueRef::Null, ValueRef::Integer)
+}
 
 /// The SQL function that makes a sum of its arguments.
 const FUNCTION: &str = "row_sum";
@@ -126,44 +132,50 @@ impl Summed {
     }
 }
 
-/// The sum of some columns' values.
-pub(super) fn sum_of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+/// The sum of some columns' values, in the order in which [`BY_TRIGGER`] names them.
+pub(super) fn of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
-    for value in values {
-        // The type and the length are part of it: no two rows of values are the same bytes.
-        match value {
-            ValueRef::Null => hasher.update(&[0]),
-            ValueRef::Integer(number) => {
-                hasher.update(&[1]);
-                hasher.update(&number.to_le_bytes());
-            }
-            ValueRef::Real(number) => {
-                hasher.update(&[2]);
-                hasher.update(&number.to_bits().to_le_bytes());
-            }
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                hasher.update(&[3 + u8::from(matches!(value, ValueRef::Blob(_)))]);
-                hasher.update(&(bytes.len() as u64).to_le_bytes());
-                hasher.update(bytes);
-            }
-        }
-    }
+    values.into_iter().for_each(|value| add(&mut hasher, value));
     hasher.finalize().into()
 }
 
+fn add(hasher: &mut crc32fast::Hasher, value: ValueRef<'_>) {
+    // The type and the length are part of it: no two rows of values are the same bytes.
+    let mut put = |kind: u8, number: u64| {
+        let mut bytes = [kind; 9];
+        bytes[1..].copy_from_slice(&number.to_le_bytes());
+        hasher.update(&bytes);
+    };
+    match value {
+        ValueRef::Null => put(0, 0),
+        ValueRef::Integer(number) => put(1, number as u64),
+        ValueRef::Real(number) => put(2, number.to_bits()),
+        ValueRef::Text(bytes) => {
+            put(3, bytes.len() as u64);
+            hasher.update(bytes);
+        }
+        ValueRef::Blob(bytes) => {
+            put(4, bytes.len() as u64);
+            hasher.update(bytes);
+        }
+    }
+}
+
 /// Whether a row's sum, in one of its columns, is that of others; true where it has none yet.
-pub(super) fn fits(row: &Row<'_>, sum: usize, of: &[usize]) -> Result<bool> {
+pub(super) fn fits(row: &Row<'_>, sum: usize, columns: &[usize]) -> Result<bool> {
     let Some(sum) = row.get::<_, Option<i64>>(sum)? else { return Ok(true) };
-    let values = of.iter().map(|&column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(sum_of(values) == sum)
+    let mut hasher = crc32fast::Hasher::new();
+    for &column in columns {
+        add(&mut hasher, row.get_ref(column)?);
+    }
+    Ok(i64::from(hasher.finalize()) == sum)
 }
 
 /// Gives a connection the function `row_sum`.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function(FUNCTION, -1, flags, |context| {
-        Ok(sum_of((0..context.len()).map(|at| context.get_raw(at))))
-    })
+    connection
+        .create_scalar_function(FUNCTION, -1, flags, |context| Ok(of((0..context.len()).map(|at| context.get_raw(at)))))
 }
 
 /// From here on, what this connection writes has sums.
@@ -175,7 +187,7 @@ pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
         let put = format!("UPDATE {table} SET sum = {FUNCTION}({}) WHERE {row}", summed.columns("NEW."));
         let written = key.iter().chain(*columns).copied().collect::<Vec<_>>().join(", ");
         connection.execute_batch(&format!(
-            "CREATE TEMP TRIGGER {table}_inserted AFTER INSERT ON main.{table} BEGIN {put}; END;
+            "CREATE TEMP TRIGGER {table}_inserted AFTER INSERT ON main.{table} WHEN NEW.sum IS NULL BEGIN {put}; END;
              CREATE TEMP TRIGGER {table}_updated AFTER UPDATE OF {written} ON main.{table} BEGIN {put}; END;"
         ))?;
     }
