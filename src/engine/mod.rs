@@ -123,8 +123,9 @@ impl Engine {
         prune_woken: Receiver<()>,
     ) -> std::io::Result<()> {
         let (live, live_work) = bounded(64);
-        // New leases come when a commit has brought some back: meanwhile nobody is to wait for one.
-        let (bulk, bulk_work) = bounded((workers * lease::AHEAD).max(2 * commit::LEASES));
+        // New leases come when a commit has brought some back. With four commits' worth the workers do not run dry while
+        // the writer waits for its turn at the processor.
+        let (bulk, bulk_work) = bounded((workers * lease::AHEAD).max(4 * commit::LEASES));
         let (outcomes, committing) = bounded((workers * 4).max(commit::LEASES));
         self.spawn("prune", move |shared| prune::prune_until_stopped(shared, &prune_woken))?;
         self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
