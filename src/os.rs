@@ -126,11 +126,23 @@ fn tighten_if_fresh(dir: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Replaces `path` by a file that holds `bytes` and has exactly `mode`, whatever the umask. A crash at any point leaves
-/// the old file or the new one, and it is on the disk when this returns. After an error either may be in its place: the
-/// new one is where the directory alone could not be synced.
+/// the old file or the new one, and it is on the disk when this returns. After an error either may be in its place:
+/// [`replace`] tells which.
 ///
 /// Two writers of one path must take turns.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode)?.synced
+}
+
+/// A file that has taken the place of another.
+#[derive(Debug)]
+pub struct Replaced {
+    /// An error where the directory could not be synced: a power cut may bring the old file back.
+    pub synced: io::Result<()>,
+}
+
+/// As [`write_atomically`]. After an error the old file is in its place.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Replaced> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let draft = path.with_file_name(format!(".{}.tmp", name.to_string_lossy()));
     let written = write_draft(&draft, bytes, mode).and_then(|()| fs::rename(&draft, path));
@@ -139,7 +151,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
         let _ = fs::remove_file(&draft);
     }
     written?;
-    sync_parent(path)
+    Ok(Replaced { synced: sync_parent(path) })
 }
 
 fn write_draft(draft: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

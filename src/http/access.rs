@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::names::Names;
 pub use self::names::listening_refused;
 use self::shelf::Shelf;
-use self::tokens::{load, load_or_make, new_token, same, store};
+use self::tokens::{load_or_make, new_token, same, store};
 use crate::model::Millis;
 use crate::os::TokenFault;
 
@@ -326,25 +326,25 @@ impl Access {
         // Whoever reads the new file before this is done is let in.
         self.inside().coming = Some((index, fresh.clone()));
         let stored = store(&path, &fresh);
-        // The new file may be in its place although the disk did not confirm it. Clients and the next start read it then.
-        let replaced = stored.is_ok() || load(&path).is_ok_and(|token| token == fresh);
         {
             let mut inside = self.inside();
             inside.coming = None;
-            if replaced {
+            if stored.is_ok() {
                 inside.tokens[index] = fresh.clone();
                 inside.logins.drop_those_of(index);
                 inside.sessions.drop_those_of(index);
                 inside.tickets.drop_those_of(index);
             }
         }
-        if replaced {
-            self.save(&files, None);
-        }
-        match stored {
+        let replaced = match stored {
+            Ok(replaced) => replaced,
+            Err(source) => return Err(AccessError::File { path, source }),
+        };
+        self.save(&files, None);
+        match replaced.synced {
             Ok(()) => Ok(fresh),
-            Err(source) if replaced => Err(AccessError::Unconfirmed { path, source }),
-            Err(source) => Err(AccessError::File { path, source }),
+            // The new file is in its place all the same. Clients and the next start read it.
+            Err(source) => Err(AccessError::Unconfirmed { path, source }),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use subtle::ConstantTimeEq;
 
 use super::AccessError;
-use crate::os::{self, TokenFault, token_file};
+use crate::os::{self, Replaced, TokenFault, token_file};
 use crate::wire::digest::hex;
 
 pub(super) fn same(a: &str, b: &str) -> bool {
@@ -26,8 +26,9 @@ pub(super) fn new_token() -> Result<String, AccessError> {
     Ok(format!("rl_{}", random()?))
 }
 
-pub(super) fn store(path: &Path, token: &str) -> io::Result<()> {
-    os::write_atomically(path, format!("{token}\n").as_bytes(), os::PRIVATE)
+/// After an error the file holds what it held before.
+pub(super) fn store(path: &Path, token: &str) -> io::Result<Replaced> {
+    os::replace(path, format!("{token}\n").as_bytes(), os::PRIVATE)
 }
 
 pub(super) fn load(path: &Path) -> Result<String, AccessError> {
@@ -48,7 +49,8 @@ pub(super) fn load_or_make(path: &Path) -> Result<String, AccessError> {
     match load(path) {
         Err(AccessError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let token = new_token()?;
-            store(path, &token).map_err(|source| AccessError::File { path: path.to_path_buf(), source })?;
+            let stored = store(path, &token).and_then(|replaced| replaced.synced);
+            stored.map_err(|source| AccessError::File { path: path.to_path_buf(), source })?;
             Ok(token)
         }
         loaded => loaded,
