@@ -1,7 +1,7 @@
 //! The Nth file operation fails, in every persisted transition: what was acknowledged stays, all other changes are there
 //! whole or not at all, and afterwards the daemon reaches the state of an undisturbed run.
 //!
-//! `RELABELD_SWEEP_SEED` repeats a run, `RELABELD_SWEEP_CASES` sets the cases of each transition (thousands run for hours),
+//! `RELABELD_SWEEP_SEED` chooses other cases, `RELABELD_SWEEP_CASES` sets the cases of each transition (thousands run for hours),
 //! `RELABELD_SWEEP_ONLY` runs one case, by the name that a failure prints. The daemon's threads have no fixed order, so a
 //! repeated case may hit another operation.
 
@@ -114,7 +114,7 @@ struct Case<'a> {
 
 #[test]
 fn a_failed_operation_loses_and_damages_nothing() {
-    let seed = setting("RELABELD_SWEEP_SEED", std::process::id().into());
+    let seed = setting("RELABELD_SWEEP_SEED", 1);
     let number = setting("RELABELD_SWEEP_CASES", CASES) as usize;
     let only = std::env::var("RELABELD_SWEEP_ONLY").ok();
     println!("RELABELD_SWEEP_SEED={seed}");
