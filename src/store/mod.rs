@@ -286,6 +286,11 @@ impl Store {
         self.writer.failed()
     }
 
+    /// The writer cannot go on: every write is refused, and the process ends.
+    pub fn has_failed(&self) -> bool {
+        self.writer.has_failed()
+    }
+
     /// Ends the writer after all that was sent to it; the write-ahead log is folded into the database.
     pub fn close(&self) {
         self.copying.end();

@@ -25,6 +25,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -167,6 +168,8 @@ pub(super) struct Writer {
     verbs: Mutex<Option<Sender<Verb>>>,
     touched: Arc<Touched>,
     failed: Receiver<String>,
+    /// No verb runs any more.
+    ended: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -184,11 +187,18 @@ impl Writer {
         let watched = Arc::clone(&touched);
         let (sender, receiver) = bounded(WAITING);
         let (failing, failed) = bounded(1);
+        let ended = Arc::new(AtomicBool::new(false));
+        let failure = Failure { failing, ended: Arc::clone(&ended) };
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver, &failing))
+            .spawn(move || write_until_closed(connection, &names, &watched, &measured, changes, &receiver, &failure))
             .map_err(|error| Error::Unusable(format!("cannot start the writer thread: {error}")))?;
-        Ok(Writer { verbs: Mutex::new(Some(sender)), touched, failed, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { verbs: Mutex::new(Some(sender)), touched, failed, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The writer cannot go on.
+    pub fn has_failed(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Gets the reason once, when the writer cannot go on.
@@ -254,6 +264,12 @@ impl Writer {
     }
 }
 
+/// How the writer's thread reports that it cannot go on.
+struct Failure {
+    failing: Sender<String>,
+    ended: Arc<AtomicBool>,
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop();
@@ -299,7 +315,7 @@ fn write_until_closed(
     measured: &Measured,
     changes: i64,
     verbs: &Receiver<Verb>,
-    failing: &Sender<String>,
+    failure: &Failure,
 ) {
     let tx = Tx {
         connection: &connection,
@@ -320,8 +336,9 @@ fn write_until_closed(
     if let Err(error) = keep_log(&connection) {
         error!("{error}");
     }
+    failure.ended.store(true, Ordering::Release);
     // Full: the reason is known.
-    let _ = failing.try_send(error.to_string());
+    let _ = failure.failing.try_send(error.to_string());
     for verb in verbs {
         verb(Err(error.clone()))(&Err(error.clone()));
     }
@@ -448,13 +465,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Durability::Normal).unwrap();
         store.write(|tx| tx.intern_topic("kept")).unwrap();
-        assert!(store.failed().is_empty());
+        assert!(store.failed().is_empty() && !store.has_failed());
         let lost = store.write(|tx| {
             tx.intern_topic("lost")?;
             tx.execute_batch("ROLLBACK")?;
             Err::<(), Error>(Error::NotSynced("as if the disk failed".into()))
         });
         let reason = store.failed().recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(store.has_failed());
         assert_eq!(lost, Err(Error::NotSynced("as if the disk failed".into())));
         assert!(reason.contains("as if the disk failed"), "{reason}");
         assert_eq!(store.write(|_| Ok(())), lost, "no verb runs after it");

@@ -152,27 +152,30 @@ struct Workload<'a> {
 impl Workload<'_> {
     /// Repeats the step until it is done; a daemon that ends is started again.
     fn run_step(&mut self, items: &Items, step: Step) {
+        let mut errors = Vec::new();
         for _ in 0..5 {
             let daemon = match self.daemon.take() {
                 Some(daemon) => daemon,
                 None => match Daemon::try_spawn(self.shim.relabeld(), self.dir, self.flags) {
                     Ok(daemon) => daemon,
                     // The fault hit the start.
-                    Err(_) => continue,
+                    Err(error) => {
+                        errors.push(format!("the start ended with {}", error.status));
+                        continue;
+                    }
                 },
             };
             let daemon = self.daemon.insert(daemon);
             let client = Client::new(daemon, self.shim, &self.ledger, PATIENCE);
-            match client.await_ready().and_then(|()| step(&client, items)) {
-                Ok(()) => return,
-                Err(StepError::Disconnected(..)) => {
-                    daemon.wait();
-                    self.daemon = None;
-                }
-                Err(_) => {}
+            let Err(error) = client.await_ready().and_then(|()| step(&client, items)) else { return };
+            errors.push(error.to_string());
+            if let StepError::Disconnected(..) = error {
+                daemon.wait();
+                self.daemon = None;
             }
         }
-        panic!("a step does not succeed: {}", self.daemon.as_ref().map_or_else(String::new, |daemon| daemon.log()));
+        let log = self.daemon.as_ref().map_or_else(String::new, |daemon| daemon.log());
+        panic!("a step does not succeed: {errors:?}, {log}");
     }
 
     fn stop(&mut self) {

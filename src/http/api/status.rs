@@ -55,6 +55,9 @@ pub fn readyz(context: &Context, _: &mut Asked<'_>) -> Handled {
     if context.engine.stopping() {
         return Err(Problem::new(503, "shutting_down", "the daemon is stopping"));
     }
+    if context.store.has_failed() {
+        return Err(Problem::new(503, "shutting_down", "the daemon is stopping, because the disk failed"));
+    }
     if context.engine.held() {
         return Err(Problem::new(503, "storage_full", "the disk is full: nothing is leased until it has room"));
     }
