@@ -96,7 +96,10 @@ impl Daemon {
         access::refuse_open_directory(&config.data_dir)?;
         match contents(&config.data_dir, &MARKERS)? {
             Contents::Lost(why) => bail!(why),
-            Contents::Database(Some(damage)) => error!("{damage}; the daemon goes on without them"),
+            Contents::Database(Some(damage)) => {
+                let copy = keep_damaged_log(&config.data_dir, when::now())?;
+                error!("{damage}; the daemon starts without these commits, and keeps the log as {}", copy.display());
+            }
             Contents::Database(None) | Contents::Nothing => {}
         }
         let durability = match config.durability {
@@ -178,13 +181,24 @@ impl Daemon {
     }
 }
 
+/// Copies the log before the start folds it into the database: what is left of the lost commits is only there.
+fn keep_damaged_log(data_dir: &Path, now: i64) -> anyhow::Result<PathBuf> {
+    let log = data_dir.join("relabeld.db").canonicalize()?.with_file_name("relabeld.db-wal");
+    let copy = data_dir.join(format!("damaged-wal-{now}"));
+    let copied = std::fs::File::open(&log).and_then(|mut from| {
+        let mut to = os::create_private(&copy)?;
+        std::io::copy(&mut from, &mut to)?;
+        to.sync_all()
+    });
+    copied.with_context(|| format!("cannot copy the damaged {} to {}", log.display(), copy.display()))?;
+    Ok(copy)
+}
+
 /// The cause is a disk without room.
 fn is_full(error: &anyhow::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    error.chain().any(|cause| {
-        cause.downcast_ref() == Some(&store::Error::Full)
-            || cause.downcast_ref().is_some_and(|io: &std::io::Error| matches!(io.kind(), QuotaExceeded | StorageFull))
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref() == Some(&store::Error::Full) || cause.downcast_ref().is_some_and(os::is_full))
 }
 
 /// A start needs some space, also on a disk that is full.

@@ -316,6 +316,11 @@ pub fn allocate(file: impl AsFd, offset: u64, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// The disk, or the user's quota, has no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// How much space a directory has, for a message: `/var/lib/relabeld has 4096 bytes free`.
 pub fn describe_free(dir: &Path) -> String {
     match free_bytes(dir) {

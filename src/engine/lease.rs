@@ -182,7 +182,11 @@ impl Leaser<'_> {
         self.shared.suspects.store(false, Ordering::Relaxed);
         if let Some((job, leased)) = self.shared.store.lease_suspect(self.shared.epoch, lease, now)? {
             self.shared.suspects.store(true, Ordering::Relaxed);
-            self.take_up(&job, at)?;
+            if let Err(error) = self.take_up(&job, at) {
+                // Its item goes back at the next start.
+                self.shared.store.pass_over(error)?;
+                return Ok(Duration::ZERO);
+            }
             // One item: there is no border to stop at.
             self.dispatch(leased, Arc::default());
         }

@@ -100,6 +100,7 @@ impl Engine {
             in_flight: AtomicUsize::new(0),
             disk_looked_at: Mutex::new(None),
             reserve,
+            reserve_failed: AtomicBool::new(false),
             stops: Mutex::default(),
             news: Default::default(),
             wake_lease,

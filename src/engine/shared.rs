@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// Nothing is leased until the disk has room.
     pub held: AtomicBool,
     pub reserve: Reserve,
+    /// The log says that the reserve cannot be made.
+    pub reserve_failed: AtomicBool,
     pub suspects: AtomicBool,
     /// Leases that are out.
     pub in_flight: AtomicUsize,
@@ -129,6 +131,18 @@ impl Shared {
         }
     }
 
+    /// The queue goes on where the reserve is whole, or cannot be made for another reason than space.
+    fn keep_reserve(&self, least: u64) {
+        match self.reserve.keep(least) {
+            Err(error) if os::is_full(&error) => return self.hold(),
+            Err(error) if !self.reserve_failed.swap(true, Ordering::Relaxed) => {
+                warn!("no space is reserved for a full disk: {}/reserve: {error}", self.settings.data_dir.display());
+            }
+            _ => {}
+        }
+        self.disk_has_room();
+    }
+
     /// Looks at the free space, at most once a second. False where there is too little.
     pub fn look_at_disk(&self) -> bool {
         let mut looked_at = self.disk_looked_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -138,8 +152,8 @@ impl Shared {
             match os::free_bytes(&self.settings.data_dir) {
                 // Without `min_free_bytes` too: whatever is written next would find the disk full.
                 Ok(free) if free < self.reserve.bytes() => self.disk_is_full(),
-                Ok(free) if free < least || !self.reserve.keep(least) => self.hold(),
-                Ok(_) => self.disk_has_room(),
+                Ok(free) if free < least => self.hold(),
+                Ok(_) => self.keep_reserve(least),
                 Err(error) => warn!("the free space of {} cannot be seen: {error}", self.settings.data_dir.display()),
             }
         }

@@ -23,7 +23,7 @@ pub use self::names::listening_refused;
 use self::shelf::Shelf;
 use self::tokens::{load_or_make, new_token, same, store};
 use crate::model::Millis;
-use crate::os::TokenFault;
+use crate::os::{self, TokenFault};
 
 const MINUTE: Millis = 60_000;
 const HOUR: Millis = 60 * MINUTE;
@@ -163,8 +163,7 @@ pub enum AccessError {
 impl AccessError {
     /// The disk has no room for a file.
     pub fn is_full(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, AccessError::File { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        matches!(self, AccessError::File { source, .. } if os::is_full(source))
     }
 }
 

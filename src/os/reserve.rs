@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -48,11 +49,19 @@ impl Reserve {
         *self.kept()
     }
 
-    /// Makes the file whole unless it is. False where there is no room for it beside `needed` bytes.
-    pub fn keep(&self, needed: u64) -> bool {
+    /// Makes the file whole unless it is.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` or `QuotaExceeded` where there is no room for it beside `needed` bytes; any other where the file
+    /// cannot be made, which says nothing about the disk's space.
+    pub fn keep(&self, needed: u64) -> io::Result<()> {
         let mut kept = self.kept();
-        *kept = *kept || self.make(needed).is_ok();
-        *kept
+        if !*kept && self.bytes > 0 {
+            self.make(needed)?;
+            *kept = true;
+        }
+        Ok(())
     }
 
     fn make(&self, needed: u64) -> io::Result<()> {
@@ -62,7 +71,11 @@ impl Reserve {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = open_or_create_private(&self.path)?;
-        let made = allocate(&file, 0, self.bytes).and_then(|()| file.set_len(self.bytes));
+        let made = allocate(&file, 0, self.bytes).and_then(|()| file.set_len(self.bytes)).and_then(|()| {
+            // A file system that cannot allocate gets the bytes themselves.
+            let is_sparse = file.metadata()?.blocks() * 512 < self.bytes;
+            if is_sparse { file.write_all_at(&vec![0; self.bytes as usize], 0) } else { Ok(()) }
+        });
         if made.is_err() {
             // It may have got some of the blocks.
             self.cut_to_half()?;
@@ -105,8 +118,6 @@ impl Reserve {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
@@ -117,19 +128,19 @@ mod tests {
         let reserve = Reserve::of(dir.path()).unwrap();
         reserve.release();
         assert!(!reserve.release_all() && file().is_err(), "it is not made by itself");
-        assert!(!reserve.keep(u64::MAX) && file().is_err(), "there is no room");
-        assert!(reserve.keep(0) && reserve.is_kept());
+        assert!(reserve.keep(u64::MAX).is_err() && file().is_err(), "there is no room");
+        assert!(reserve.keep(0).is_ok() && reserve.is_kept());
         assert!(allocated() >= reserve.bytes() && reserve.bytes() > 0, "{} bytes", allocated());
         assert_eq!(file().unwrap().mode() & 0o777, 0o600);
-        assert!(reserve.keep(u64::MAX), "it is whole already");
+        assert!(reserve.keep(u64::MAX).is_ok(), "it is whole already");
         reserve.release();
         reserve.release();
         let half = reserve.bytes() / 2;
         assert!((half..reserve.bytes()).contains(&allocated()), "{} bytes", allocated());
 
         let after_a_restart = Reserve::of(dir.path()).unwrap();
-        assert!(!after_a_restart.is_kept() && after_a_restart.keep(0), "it is made whole again");
-        assert!(Reserve::of(dir.path()).unwrap().keep(u64::MAX), "it is whole already");
+        assert!(!after_a_restart.is_kept() && after_a_restart.keep(0).is_ok(), "it is made whole again");
+        assert!(Reserve::of(dir.path()).unwrap().keep(u64::MAX).is_ok(), "it is whole already");
         assert!(after_a_restart.release_all() && file().is_err());
         assert!(!after_a_restart.is_kept() && !after_a_restart.release_all());
     }

@@ -107,6 +107,7 @@ impl Store {
             let mut jobs = Vec::new();
             for job in statement.query_and_then([limit as i64], runnable_from)? {
                 match job {
+                    Ok(job) if self.is_passed_over(job.id) => {}
                     Ok(job) => jobs.push(job),
                     Err(error) => self.pass_over(error)?,
                 }
@@ -125,6 +126,7 @@ impl Store {
             let (mut ready, mut next) = (Vec::new(), None::<Millis>);
             for job in connection.prepare_cached(&sql)?.query_and_then([], runnable_from)? {
                 let job = match job {
+                    Ok(job) if self.is_passed_over(job.id) => continue,
                     Ok(job) => job,
                     Err(error) => {
                         self.pass_over(error)?;
@@ -155,47 +157,40 @@ impl Store {
 
     /// Leases the next items of each job that is asked for: tasks that are due first, else the rest of a chunk.
     ///
-    /// A job that was held meanwhile, has nothing left, or is damaged, answers no lease.
-    pub fn lease(&self, asks: Vec<Ask>, epoch: i64, now: Millis) -> Result<Vec<Leased>> {
-        let (leases, damaged) = self.write(move |tx| {
-            must_be_current(tx, epoch)?;
-            let (mut leases, mut damaged) = (Vec::with_capacity(asks.len()), Vec::new());
-            for ask in asks {
-                if !may_run(tx, ask.job)? {
-                    continue;
+    /// A job that was held meanwhile, has nothing left, or is damaged, answers no lease. A damaged one is not offered again
+    /// before the next start.
+    pub fn lease(&self, mut asks: Vec<Ask>, epoch: i64, now: Millis) -> Result<Vec<Leased>> {
+        loop {
+            let tried = asks.clone();
+            let leases = self.write(move |tx| {
+                must_be_current(tx, epoch)?;
+                let leases = tried.into_iter().map(|ask| lease_one(tx, ask, epoch, now));
+                leases.filter_map(Result::transpose).collect::<Result<Vec<_>>>()
+            });
+            match leases {
+                // Nothing of this attempt was committed.
+                Err(error @ Error::DamagedJob { id, .. }) => {
+                    self.pass_over(error)?;
+                    asks.retain(|ask| ask.job != id);
                 }
-                let leased = match lease_due(tx, ask, epoch, now)? {
-                    Some(leased) => Some(leased),
-                    None => match lease_chunk(tx, ask, epoch) {
-                        // Nothing was written for it yet.
-                        Err(error @ Error::DamagedJob { .. }) => {
-                            damaged.push(error);
-                            continue;
-                        }
-                        leased => leased?,
-                    },
-                };
-                if let Some(leased) = leased {
-                    let n = leased.items.iter().filter(|item| !item.elsewhere).count();
-                    begin(tx, ask.job, n as i64, now)?;
-                    leases.push(leased);
-                }
+                leases => return leases,
             }
-            Ok((leases, damaged))
-        })?;
-        damaged.into_iter().try_for_each(|error| self.pass_over(error))?;
-        Ok(leases)
+        }
     }
 
     /// Leases one item that was in flight when the process died, wherever it waits; the caller sees to it that nothing
     /// else is in flight.
     pub fn lease_suspect(&self, epoch: i64, lease: i64, now: Millis) -> Result<Option<(Runnable, Leased)>> {
+        let passed_over = self.passed_over();
         self.write(move |tx| {
             must_be_current(tx, epoch)?;
             let mut suspects = tx.prepare_cached(SUSPECT)?;
             let mut rows = suspects.query([])?;
             while let Some(row) = rows.next()? {
                 let (job, pos): (JobId, i64) = (row.get(0)?, row.get(1)?);
+                if passed_over.contains(&job) {
+                    continue;
+                }
                 let runnable = tx
                     .prepare_cached(&format!("SELECT {RUNNABLE} FROM job WHERE id = ?"))?
                     .query_and_then([job], runnable_from)?
@@ -218,6 +213,25 @@ impl Store {
 
 const SUSPECT: &str = "SELECT job, pos FROM task JOIN job ON id = job
     WHERE task.state = 'pending' AND suspect = 1 AND job.state IN ('queued', 'running') ORDER BY job, pos";
+
+fn lease_one(tx: &Tx<'_>, ask: Ask, epoch: i64, now: Millis) -> Result<Option<Leased>> {
+    if !may_run(tx, ask.job)? {
+        return Ok(None);
+    }
+    let leased = match lease_due(tx, ask, epoch, now) {
+        Ok(None) => lease_chunk(tx, ask, epoch),
+        leased => leased,
+    };
+    let leased = leased.map_err(|error| match error {
+        Error::Damaged(what) => Error::DamagedJob { id: ask.job, what },
+        other => other,
+    })?;
+    if let Some(leased) = &leased {
+        let n = leased.items.iter().filter(|item| !item.elsewhere).count();
+        begin(tx, ask.job, n as i64, now)?;
+    }
+    Ok(leased)
+}
 
 /// Nobody would give back what is leased under an epoch that has passed.
 fn must_be_current(tx: &Tx<'_>, epoch: i64) -> Result<()> {
@@ -307,8 +321,8 @@ fn lease_chunk(tx: &Tx<'_>, ask: Ask, epoch: i64) -> Result<Option<Leased>> {
     let any_own_rows: bool = tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM task WHERE job = ?1 AND pos >= ?2 AND pos < ?3)")?
         .query_row(params![job, first + done, first + n], |row| row.get(0))?;
-    let keys = unpack_keys(&keys)
-        .map_err(|_| Error::DamagedJob { id: job, what: format!("column keys of chunk {no} does not decode") })?;
+    let keys = unpack_keys(&keys).ok().filter(|keys| keys.len() as i64 == n);
+    let keys = keys.ok_or_else(|| Error::Damaged(format!("column keys of chunk {no} does not decode")))?;
     let mut items = Vec::with_capacity(ask.items);
     for (offset, key) in (0..).zip(keys).skip(done as usize).take(ask.items) {
         let pos = first + offset;

@@ -27,9 +27,10 @@ pub(super) struct Log {
     pub fault: Option<String>,
 }
 
-/// A file beside the database: `-wal`, `-shm` or `-journal`.
+/// A file beside the database: `-wal`, `-shm` or `-journal`. Where the database is a link, SQLite puts it beside the file
+/// that the link leads to.
 pub(super) fn beside(database: &Path, end: &str) -> PathBuf {
-    let mut path = OsString::from(database);
+    let mut path = OsString::from(database.canonicalize().unwrap_or_else(|_| database.to_owned()));
     path.push(end);
     path.into()
 }

@@ -153,7 +153,7 @@ impl Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE};
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
         // A value of another type than its column has: SQLite itself would not have stored it.
         if let rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)
@@ -163,8 +163,7 @@ impl From<rusqlite::Error> for Error {
             return Error::Damaged(error.to_string());
         }
         match error.sqlite_error().map(|error| (error.code, error.extended_code)) {
-            // A full disk has another name where the shared memory of the log cannot grow.
-            Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Error::Full,
+            Some((ErrorCode::DiskFull, _)) => Error::Full,
             Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => Error::Damaged(error.to_string()),
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Error::NotSynced(error.to_string()),
             Some((ErrorCode::SystemIoFailure | ErrorCode::CannotOpen, _)) => Error::Io(error.to_string()),
@@ -194,10 +193,7 @@ impl From<codec::Damaged> for Error {
 
 impl Error {
     fn from_io(error: &io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,
-            _ => Error::Io(error.to_string()),
-        }
+        if os::is_full(error) { Error::Full } else { Error::Io(error.to_string()) }
     }
 }
 
@@ -244,8 +240,7 @@ impl Store {
         backup::clear_scratch(dir);
         let path = dir.join(FILE);
         make_private(&path)?;
-        // SQLite puts the log beside the file that a link leads to.
-        wal::write_again(&path.canonicalize().unwrap_or_else(|_| path.clone()))?;
+        wal::write_again(&path)?;
         let mut connection = Connection::open(&path)
             .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
         schema::prepare(&mut connection, &path, durability)?;
@@ -303,6 +298,15 @@ impl Store {
             Err(Error::Full) => Ok(()),
             answered => answered,
         }
+    }
+
+    fn is_passed_over(&self, id: crate::job::JobId) -> bool {
+        self.passed_over.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(&id)
+    }
+
+    /// The damaged jobs that were met since the start.
+    fn passed_over(&self) -> FxHashSet<crate::job::JobId> {
+        self.passed_over.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Passes over a job that is damaged, so that the others go on; the log names it once. Any other error is answered.

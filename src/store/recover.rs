@@ -85,8 +85,9 @@ fn make_suspect(tx: &Tx<'_>, begun: &Begun, now: Millis) -> Result<bool> {
         .query_row([job, pos], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
         .optional()?;
     let Some((first, keys)) = chunk else { return Ok(false) };
-    let keys = unpack_keys(&keys)?;
-    let key = keys.get((pos - first) as usize).ok_or_else(|| Error::Damaged(format!("job {job}: no item {pos}")))?;
+    // A damaged job must not keep the daemon from its start. The lease loop passes it over.
+    let key = unpack_keys(&keys).ok().and_then(|keys| keys.get((pos - first) as usize).copied());
+    let Some(key) = key else { return Ok(false) };
     tx.prepare_cached(
         "INSERT OR IGNORE INTO task (job, pos, item, asked, state, attempts, suspect, not_before)
          VALUES (?, ?, ?, ?, 'pending', 1, 1, ?)",

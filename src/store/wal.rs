@@ -35,7 +35,7 @@ pub(super) fn path_of(database: &Path) -> PathBuf {
 /// [`Error::Unusable`] with the path where the log is not a regular file or the disk fails.
 pub(super) fn write_again(database: &Path) -> Result<()> {
     let path = path_of(database);
-    let unusable = |error: io::Error| Error::Unusable(format!("cannot write {} again: {error}", path.display()));
+    let unusable = |error: io::Error| Error::Unusable(format!("cannot rewrite {}: {error}", path.display()));
     let file = match os::open_regular(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(unusable)?,
@@ -43,14 +43,17 @@ pub(super) fn write_again(database: &Path) -> Result<()> {
     match copy_onto_itself(&file) {
         // A copy-on-write file system needs space for this. The log stays as it was.
         Err(error) if Error::from_io(&error) == Error::Full => {
-            warn!("{} is not written again: {error}", path.display());
+            warn!("{} is not rewritten, because the disk is full: {error}", path.display());
             Ok(())
         }
-        written => written.map_err(unusable),
+        Err(error) => Err(unusable(error)),
+        Ok(0) => Ok(()),
+        Ok(_) => file.sync_all().map_err(unusable),
     }
 }
 
-fn copy_onto_itself(file: &File) -> io::Result<()> {
+/// The bytes that were written.
+fn copy_onto_itself(file: &File) -> io::Result<u64> {
     let mut piece = vec![0; PIECE];
     let mut at = 0;
     loop {
@@ -61,7 +64,7 @@ fn copy_onto_itself(file: &File) -> io::Result<()> {
         file.write_all_at(&piece[..bytes], at)?;
         at += bytes as u64;
     }
-    if at == 0 { Ok(()) } else { file.sync_all() }
+    Ok(at)
 }
 
 /// Folds the whole log into the database and syncs the database, before anything is served.
@@ -110,13 +113,23 @@ fn note_pages(_: &mut Wal, pages: i32) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Folds the log and cuts it to nothing. False where a reader still needs it after `readers_may`: that is left for
-/// another time, so that no verb waits for somebody's export and the shutdown does not take long.
+/// How much of the log a checkpoint folded into the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folded {
+    All,
+    /// A reader still needs some of it.
+    Busy,
+    /// The disk is full, or failed.
+    Failed,
+}
+
+/// Folds the log and cuts it to nothing, unless a reader still needs it after `readers_may`: that is left for another
+/// time, so that no verb waits for somebody's export and the shutdown does not take long.
 ///
 /// # Errors
 ///
 /// As [`checkpoint`].
-pub(super) fn cut_unless_read(connection: &Connection, measured: &Measured, readers_may: Duration) -> Result<bool> {
+pub(super) fn cut_unless_read(connection: &Connection, measured: &Measured, readers_may: Duration) -> Result<Folded> {
     let patience = |patience| {
         if let Err(error) = connection.busy_timeout(patience) {
             warn!("busy_timeout: {error}");
@@ -128,25 +141,24 @@ pub(super) fn cut_unless_read(connection: &Connection, measured: &Measured, read
     cut
 }
 
-/// Folds the log into the database. False where a reader or a disk error kept some of it back; the next commit or the
-/// next idle moment tries again.
+/// Folds the log into the database. What stays is tried again after the next commit or at the next idle moment.
 ///
 /// # Errors
 ///
 /// [`Error::NotSynced`]: the writer must not go on.
-pub(super) fn checkpoint(connection: &Connection, measured: &Measured, mode: &str) -> Result<bool> {
+pub(super) fn checkpoint(connection: &Connection, measured: &Measured, mode: &str) -> Result<Folded> {
     let begun = Instant::now();
     let done = run_checkpoint(connection, mode);
     measured.checkpoints.took(begun.elapsed());
     match done {
         Ok(Checkpoint { busy, pages_left }) => {
             LOG_PAGES.set(pages_left);
-            Ok(!busy)
+            Ok(if busy { Folded::Busy } else { Folded::All })
         }
         Err(error @ Error::NotSynced(_)) => Err(error),
         Err(error) => {
             warn!("checkpoint: {error}");
-            Ok(false)
+            Ok(Folded::Failed)
         }
     }
 }

@@ -39,7 +39,8 @@ use super::keys::KnownHashes;
 use super::measured::{Measured, Tally};
 use super::names::Interned;
 use super::touched::{Seen, Touched};
-use super::{Error, Names, Result, wal, with_system_error};
+use super::wal::{self, Folded};
+use super::{Error, Names, Result, with_system_error};
 
 /// Verbs that may wait for the writer; past it callers wait to be allowed to wait.
 const WAITING: usize = 256;
@@ -61,7 +62,7 @@ type Verb = Box<dyn FnOnce(Result<&Tx<'_>>) -> Reply + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum CutLog {
     No,
-    /// One attempt, also on a full disk: it may free the log's space.
+    /// One attempt once no reader is in the way, also on a full disk: it may free the log's space.
     Once,
     /// Attempts until one succeeds: what was erased must not stay in the log.
     Until,
@@ -283,9 +284,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
     let interned = tx.interned.borrow().len();
     tx.prepare_cached("SAVEPOINT verb")?.execute([])?;
-    let error = match verb(tx) {
+    let done = verb(tx).and_then(|value| {
+        tx.prepare_cached("RELEASE verb")?.execute([])?;
+        Ok(value)
+    });
+    let error = match done {
         Ok(value) => {
-            tx.prepare_cached("RELEASE verb")?.execute([])?;
             tx.batch_tally.borrow_mut().add(tx.tally.take());
             return Ok(value);
         }
@@ -293,17 +297,20 @@ fn savepoint<T>(tx: &Tx<'_>, verb: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<
     };
     tx.tally.take();
     // SQLite may have rolled everything back by itself (a full disk); then there is no savepoint any more.
-    if !tx.is_autocommit()
-        && let Err(error) = tx.execute_batch("ROLLBACK TO verb; RELEASE verb")
-    {
-        // Half of a verb must not be committed with the others.
-        error!("a verb could not be rolled back, so its whole batch is: {error}");
-        roll_back(tx);
-    }
-    if tx.is_autocommit() {
-        tx.broken.replace(Some(error.clone()));
-    } else {
+    let alone = !tx.is_autocommit()
+        && match tx.execute_batch("ROLLBACK TO verb; RELEASE verb") {
+            Ok(()) => true,
+            Err(error) => {
+                // Half of a verb must not be committed with the others.
+                error!("a verb could not be rolled back, so its whole batch is: {error}");
+                roll_back(tx);
+                false
+            }
+        };
+    if alone {
         tx.forget_interned(interned);
+    } else {
+        tx.broken.replace(Some(error.clone()));
     }
     Err(error)
 }
@@ -371,8 +378,10 @@ fn write_verbs(tx: &Tx<'_>, measured: &Measured, verbs: &Receiver<Verb>) -> Resu
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
+                // One that a reader was in the way of.
+                cut_log(tx, measured)?;
                 if !log_is_cut && wal::has_room(tx) {
-                    log_is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
+                    log_is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)? == Folded::All;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
@@ -391,9 +400,9 @@ fn cut_log(tx: &Tx<'_>, measured: &Measured) -> Result<()> {
     if wanted == CutLog::No || (wanted == CutLog::Until && !wal::has_room(tx)) {
         return Ok(());
     }
-    let is_cut = wal::cut_unless_read(tx, measured, Duration::ZERO)?;
-    if is_cut || wanted == CutLog::Once {
-        tx.cut_log.set(CutLog::No);
+    match (wal::cut_unless_read(tx, measured, Duration::ZERO)?, wanted) {
+        (Folded::All, _) | (Folded::Failed, CutLog::Once) => tx.cut_log.set(CutLog::No),
+        (Folded::Busy | Folded::Failed, _) => {}
     }
     Ok(())
 }
@@ -434,8 +443,8 @@ fn commit_together(tx: &Tx<'_>, first: Verb, more: &Receiver<Verb>, replies: &mu
     }
     for verb in std::iter::once(first).chain(more.try_iter().take(TOGETHER - 1)) {
         replies.push(verb(Ok(tx)));
-        if tx.is_autocommit() {
-            return Err(tx.broken.take().unwrap_or(Error::Full));
+        if let Some(error) = tx.broken.take() {
+            return Err(error);
         }
     }
     tx.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(|error| {

@@ -11,6 +11,7 @@ use crate::http::asked::Asked;
 use crate::http::{Context, Handled};
 use crate::lines::{Lines, maybe_gunzip, parse_line};
 use crate::model::{Kind, Millis};
+use crate::os;
 use crate::store::{Batch, ImportCounts, ImportOutcome, MarkWish, Promise};
 use crate::wire::{Fields, check_name, kind_from, shorten};
 
@@ -97,13 +98,11 @@ fn cut_short(error: std::io::Error) -> Problem {
 }
 
 fn unspoolable(error: std::io::Error) -> Problem {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull => Problem::full(),
-        _ => {
-            log::error!("a strict import could not be spooled: {error}");
-            Problem::new(500, "internal", "the input could not be spooled; the daemon's log says why")
-        }
+    if os::is_full(&error) {
+        return Problem::full();
     }
+    log::error!("a strict import could not be spooled: {error}");
+    Problem::new(500, "internal", "the input could not be spooled; the daemon's log says why")
 }
 
 struct Import<'a> {
