@@ -1,5 +1,5 @@
-//! A job on a machine that is busy with other things: as many threads as there are processors do nothing but count, and a
-//! client asks for the job every 20 ms. Held against the same job with the client alone, in turn.
+//! One job while every processor runs a busy loop and a client polls the job every 20 ms, compared with the same job
+//! without the loops. The two alternate.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,10 @@ pub fn run(stock: &Stock) -> anyhow::Result<Vec<Line>> {
     let rate = |runs: &[Run]| median(runs.iter().map(|run| run.rate));
     let polls = p99(beside.iter().flat_map(|run| run.polls.iter().copied()));
     Ok(vec![Line {
-        what: format!("busy: a job of {} beside {loops} busy loops, of alone", grouped(stock.sizes.items as f64)),
+        what: format!(
+            "busy: a job of {} beside {loops} busy loops, of its speed without",
+            grouped(stock.sizes.items as f64)
+        ),
         goal: Goal::AtLeast(0.4),
         reached: median(alone.iter().zip(&beside).map(|(alone, beside)| beside.rate / alone.rate)),
         figures: format!("{} of {}; p99 of a poll {polls:.0} ms", thousands(rate(&beside)), thousands(rate(&alone))),

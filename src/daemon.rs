@@ -205,7 +205,7 @@ fn is_full(error: &anyhow::Error) -> bool {
 fn release_reserve_if_full(data_dir: &Path) {
     let Ok(reserve) = Reserve::of(data_dir) else { return };
     if os::free_bytes(data_dir).is_ok_and(|free| free < reserve.bytes()) && reserve.release_all() {
-        warn!("the disk is full: the daemon starts with the space of {}/reserve", data_dir.display());
+        warn!("the disk is full: the daemon freed {}/reserve in order to start", data_dir.display());
     }
 }
 

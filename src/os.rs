@@ -325,7 +325,7 @@ pub fn is_full(error: &io::Error) -> bool {
 pub fn describe_free(dir: &Path) -> String {
     match free_bytes(dir) {
         Ok(free) => format!("{} has {free} bytes free", dir.display()),
-        Err(error) => format!("the free space of {} cannot be seen: {error}", dir.display()),
+        Err(error) => format!("cannot read the free space of {}: {error}", dir.display()),
     }
 }
 

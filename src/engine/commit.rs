@@ -17,8 +17,8 @@ pub const LEASES: usize = 16;
 const TOGETHER: usize = LEASES * LEASE_ITEMS;
 /// How long at most a bulk job's outcomes wait to be committed with others.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
-/// Between two looks at whether a full disk has room again. The lease loop finds that out.
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
+/// Interval between checks of the hold. The lease loop ends the hold.
+const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutcome)>) {
     while let Ok(first) = outcomes.recv() {
@@ -70,7 +70,7 @@ fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
                         // Nothing is lost: the leases go back at the next start.
                         return None;
                     }
-                    std::thread::sleep(LOOK_FOR_ROOM);
+                    std::thread::sleep(HOLD_POLL_INTERVAL);
                 }
             }
             Err(error) => {

@@ -77,7 +77,7 @@ impl Engine {
         failed: Sender<String>,
     ) -> anyhow::Result<Engine> {
         let reserve = Reserve::of(&settings.data_dir)
-            .with_context(|| format!("cannot see how large the disk of {} is", settings.data_dir.display()))?;
+            .with_context(|| format!("cannot read the file system size of {}", settings.data_dir.display()))?;
         let left = begun::Notes::left(&settings.data_dir)?;
         let recovered = store.recover(left, settings.max_attempts, (settings.clock)())?;
         let workers = settings.workers.max(1);

@@ -99,12 +99,12 @@ impl Shared {
         }
         // First: a checkpoint may free the log's space, and must not take the reserve's.
         if let Err(error) = self.store.fold_log_once() {
-            warn!("the log could not be folded into the database: {error}");
+            warn!("WAL checkpoint failed: {error}");
         }
         self.reserve.release();
     }
 
-    /// Runs what must work on a full disk too. Where it finds the disk full, it is run once more with the reserve released.
+    /// Runs a write that must also work on a full disk. If the disk is full, releases the reserve and retries once.
     pub fn with_reserve<T>(&self, run: impl Fn() -> Result<T>) -> Result<T> {
         match run() {
             Err(Error::Full) => {
@@ -119,7 +119,7 @@ impl Shared {
         if !self.held.swap(true, Ordering::Relaxed) {
             let needed = self.settings.min_free_bytes.saturating_add(2 * self.reserve.bytes());
             let free = os::describe_free(&self.settings.data_dir);
-            warn!("the disk is full: {free}, and nothing is leased until it has {needed}");
+            warn!("the disk is full: {free}; leasing stops until {needed} bytes are free");
         }
     }
 
@@ -154,7 +154,7 @@ impl Shared {
                 Ok(free) if free < self.reserve.bytes() => self.disk_is_full(),
                 Ok(free) if free < least => self.hold(),
                 Ok(_) => self.keep_reserve(least),
-                Err(error) => warn!("the free space of {} cannot be seen: {error}", self.settings.data_dir.display()),
+                Err(error) => warn!("cannot read the free space of {}: {error}", self.settings.data_dir.display()),
             }
         }
         !self.held()

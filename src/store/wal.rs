@@ -75,9 +75,11 @@ pub(super) fn fold_at_open(connection: &Connection) -> Result<()> {
         return Ok(());
     }
     match run_checkpoint(connection, "TRUNCATE") {
-        Ok(Checkpoint { busy: true, .. }) => info!("another process reads the database: the log stays as it is"),
+        Ok(Checkpoint { busy: true, .. }) => {
+            info!("startup checkpoint skipped: another process reads the database; the WAL is unchanged")
+        }
         Ok(_) => {}
-        Err(Error::Full) => warn!("the disk is full: the log stays as it is"),
+        Err(Error::Full) => warn!("startup checkpoint failed: the disk is full; the WAL is unchanged"),
         Err(error) => return Err(error),
     }
     Ok(())
