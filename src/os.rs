@@ -274,7 +274,7 @@ fn create_new_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// As [`open_regular`]; creates the file as [`create_private`] does where there is none.
+/// Like [`open_regular`], but a missing file is created as [`create_private`] does.
 pub fn open_or_create_private(path: &Path) -> io::Result<File> {
     match open_regular(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => match create_new_private(path) {

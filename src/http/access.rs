@@ -322,7 +322,7 @@ impl Access {
         let path = self.data_dir.join(name);
         let files = self.files();
         let fresh = new_token()?;
-        // Whoever reads the new file before this is done is let in.
+        // A process that reads the new file before this is done is let in.
         self.inside().coming = Some((index, fresh.clone()));
         let stored = store(&path, &fresh);
         {
@@ -347,7 +347,7 @@ impl Access {
         }
     }
 
-    /// Whether the use of the sessions is to be written now: true for one of the callers alone.
+    /// Whether to write the sessions' last use now: true for only one of the callers.
     fn takes_turn_to_keep(&self, now: Millis) -> bool {
         let mut inside = self.inside();
         let is_due = now.saturating_sub(inside.kept_at) > KEPT_EVERY;

@@ -105,7 +105,7 @@ impl From<store::Error> for Problem {
             Error::NoRoom(_) => Problem::new(507, "storage_full", detail),
             Error::Busy(_) => Problem::new(429, "too_many_requests", detail),
             Error::Stopping => Problem::new(503, "shutting_down", detail),
-            // Whoever asks for one job may know of its damage: the daemon goes on with the others.
+            // A request for one job reports its damage: the daemon goes on with the others.
             Error::DamagedJob { .. } => {
                 log::error!("a request failed: {detail}");
                 Problem::new(500, "internal", detail)

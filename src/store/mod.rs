@@ -352,7 +352,7 @@ impl Store {
     }
 }
 
-/// Creates the database file, empty and private, where there is none. SQLite gives its log the same mode.
+/// Creates the database file, empty and private, if it is missing. SQLite gives its WAL the same mode.
 fn make_private(path: &Path) -> Result<()> {
     let created = match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => os::create_private(path).map(drop),

@@ -40,7 +40,7 @@ impl Store {
                  FROM job WHERE finished_at IS NULL AND deleted = 0")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                // A job that is damaged is no part of the queue: nothing of it is leased.
+                // A damaged job is left out of the queue: nothing of it is leased.
                 let (Ok(lane), Ok(state)) = (word(row, 0, Lane::from_word), word(row, 1, JobState::from_word)) else {
                     continue;
                 };

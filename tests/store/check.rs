@@ -229,7 +229,7 @@ fn a_damaged_list_or_result_keeps_no_other_job_waiting() {
     let offered = desk.store.runnable_bulk(9).unwrap();
     assert_eq!(offered.iter().map(|job| job.id).collect::<Vec<_>>(), [other]);
     desk.finish(&leases[0]);
-    // Its counters are as they were: nothing of it was leased.
+    // Its counters are unchanged: nothing of it was leased.
     let faults = desk.store.check().unwrap();
     assert!(
         faults.iter().all(|fault| fault.contains(&format!("job {broken}")) || fault.starts_with("chunk of")),

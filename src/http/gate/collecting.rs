@@ -81,7 +81,7 @@ impl Collecting {
     }
 
     pub fn into_request(mut self) -> Collected {
-        // An event that is still to come goes to nobody, so whoever reads next has to ask anew.
+        // A later event wakes nobody, so the next reader has to ask again.
         self.client.fired();
         Collected { client: self.client, upload: self.upload, admission: self.admission }
     }

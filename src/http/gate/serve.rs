@@ -389,7 +389,7 @@ impl Server {
         self.make_room();
     }
 
-    /// Gives free places to the first in line that they fit, and sends away those who waited too long.
+    /// Gives free places to the first waiting requests that fit, and refuses those that waited too long.
     fn call_in(&mut self, now: Instant) {
         let mut at = 0;
         // Those that were found without a place: no later one like them has any.
