@@ -190,7 +190,7 @@ pub struct Access {
 struct Inside {
     tokens: [String; 3],
     /// A token whose file is being written, by its index: it works beside the one that it replaces.
-    coming: Option<(usize, String)>,
+    incoming_token: Option<(usize, String)>,
     /// One-time login codes; the right of the session to come.
     logins: Shelf<Right>,
     sessions: Shelf<Right>,
@@ -216,7 +216,7 @@ impl Access {
         kept::load(data_dir, &tokens, &mut sessions);
         let inside = Inside {
             tokens,
-            coming: None,
+            incoming_token: None,
             logins: Shelf::new(16, 10 * MINUTE, 10 * MINUTE),
             sessions,
             kept_at: Millis::MIN,
@@ -234,7 +234,7 @@ impl Access {
     /// The one question of every request.
     pub fn check(&self, asking: &Asking<'_>, now: Millis) -> Result<Caller, Refusal> {
         let caller = self.recognise(asking, now)?;
-        if caller.name == PAGE && self.takes_turn_to_keep(now) {
+        if caller.name == PAGE && self.claims_session_write(now) {
             self.keep(now);
         }
         Ok(caller)
@@ -281,8 +281,9 @@ impl Access {
         let inside = self.inside();
         // Every token is compared to its end, so that time tells nothing.
         let hits = inside.tokens.each_ref().map(|token| same(token, given));
-        let coming = inside.coming.as_ref().filter(|(_, token)| same(token, given)).map(|(index, _)| *index);
-        let token = hits.iter().position(|&hit| hit).or(coming).ok_or_else(|| {
+        let incoming_token =
+            inside.incoming_token.as_ref().filter(|(_, token)| same(token, given)).map(|(index, _)| *index);
+        let token = hits.iter().position(|&hit| hit).or(incoming_token).ok_or_else(|| {
             unauthorized("this token is not, or no longer, good: read the file `token` of the data directory again")
         })?;
         Ok(Caller { name: TOKENS[token].0, may: TOKENS[token].1, token })
@@ -323,11 +324,11 @@ impl Access {
         let files = self.files();
         let fresh = new_token()?;
         // A process that reads the new file before this is done is let in.
-        self.inside().coming = Some((index, fresh.clone()));
+        self.inside().incoming_token = Some((index, fresh.clone()));
         let stored = store(&path, &fresh);
         {
             let mut inside = self.inside();
-            inside.coming = None;
+            inside.incoming_token = None;
             if stored.is_ok() {
                 inside.tokens[index] = fresh.clone();
                 inside.logins.drop_those_of(index);
@@ -348,7 +349,7 @@ impl Access {
     }
 
     /// Whether to write the sessions' last use now: true for only one of the callers.
-    fn takes_turn_to_keep(&self, now: Millis) -> bool {
+    fn claims_session_write(&self, now: Millis) -> bool {
         let mut inside = self.inside();
         let is_due = now.saturating_sub(inside.kept_at) > KEPT_EVERY;
         if is_due {

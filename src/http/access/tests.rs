@@ -373,9 +373,9 @@ fn while_its_file_is_written_a_new_token_works_beside_the_old_one() {
     let bench = bench();
     let may =
         |token: &str| bench.ask(Asking { authorization: Some(&format!("Bearer {token}")), ..GET }).map(|c| c.name);
-    bench.access.inside().coming = Some((1, "rl_new".to_owned()));
+    bench.access.inside().incoming_token = Some((1, "rl_new".to_owned()));
     assert_eq!((may("rl_new"), may(&bench.token("token.read"))), (Ok("token.read"), Ok("token.read")));
-    bench.access.inside().coming = None;
+    bench.access.inside().incoming_token = None;
     assert_eq!(may("rl_new"), Err(401));
 }
 
