@@ -226,8 +226,8 @@ fn a_damaged_list_or_result_keeps_no_other_job_waiting() {
     let leases = desk.store.lease(asks.to_vec(), desk.epoch(), NOW).unwrap();
     assert_eq!(leases.iter().map(|leased| leased.lease.job).collect::<Vec<_>>(), [other]);
     // Offered again and again, it would keep the others from their turn.
-    let offered = desk.store.runnable_bulk(9).unwrap();
-    assert_eq!(offered.iter().map(|job| job.id).collect::<Vec<_>>(), [other]);
+    let offered: Vec<_> = desk.store.runnable_bulk(9).unwrap().iter().map(|job| job.id).collect();
+    assert!(offered.contains(&other) && !offered.contains(&broken), "{offered:?}");
     desk.finish(&leases[0]);
     // Its counters are unchanged: nothing of it was leased.
     let faults = desk.store.check().unwrap();
