@@ -409,9 +409,10 @@ impl Commit<'_> {
             }
             for (topic, [added, removed, updated]) in ledger.topics {
                 tx.prepare_cached(
-                    "INSERT INTO job_topic (job, topic, added, removed, updated) VALUES (?, ?, ?, ?, ?)
-                     ON CONFLICT DO UPDATE SET added = added + excluded.added, removed = removed + excluded.removed,
-                       updated = updated + excluded.updated",
+                    "INSERT INTO job_topic (job, topic, added, removed, updated, sum)
+                     VALUES (?1, ?2, ?3, ?4, ?5, row_sum(?1, ?2, ?3, ?4, ?5))
+                     ON CONFLICT DO UPDATE SET added = added + ?3, removed = removed + ?4, updated = updated + ?5,
+                       sum = row_sum(job, topic, added + ?3, removed + ?4, updated + ?5)",
                 )?
                 .execute(params![job, topic, added, removed, updated])?;
             }

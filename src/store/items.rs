@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use rusqlite::types::Value;
+use rusqlite::types::ValueRef::Blob;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::commit::Stood;
@@ -11,9 +12,10 @@ use super::count::fitting_shapes;
 use super::keys::find_item;
 use super::names::{kind_from, list_from};
 use super::rows::{Counters, ItemRow, marks_of, reading_of, readings_by_program};
+use super::sums::{self, integer};
 use super::touched::Seen;
 use super::writer::Tx;
-use super::{Error, Result, Store, body, sums};
+use super::{Error, Result, Store, body};
 use crate::job::Filter;
 use crate::label::{Label, Provenance};
 use crate::model::{Document, Item, Kind, Millis};
@@ -122,15 +124,17 @@ impl ItemBatch {
 /// From the columns kind, id, content, shape, number, transcripts, version, body.sum, version, at.
 fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
+    let content = row.get_ref(2)?.as_blob().map_err(damaged)?;
+    let version: Option<i64> = row.get(6)?;
     Ok(ReadItem {
         kind: kind_from(row.get_ref(0)?.as_str().map_err(damaged)?)?,
         id: row.get_ref(1)?.as_str().map_err(damaged)?,
-        content: row.get_ref(2)?.as_blob().map_err(damaged)?,
+        content,
         shape: row.get(3)?,
-        version: row.get(6)?,
+        version,
         at: row.get(9)?,
         transcripts: Vec::new(),
-        fits: sums::fits(row, 7, &[4, 2, 5, 6])?,
+        fits: sums::fits(row.get(7)?, [row.get_ref(4)?, Blob(content), row.get_ref(5)?, integer(version)]),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Leases: the next items of a job are given out, under a number that nothing else has.
 
 use rusqlite::{OptionalExtension, Row, params};
+use rustc_hash::FxHashMap;
 
 use super::codec::{Key, unpack_keys};
 use super::commit::{LeaseId, Source};
@@ -165,7 +166,15 @@ impl Store {
             let leases = self.write(move |tx| {
                 must_be_current(tx, epoch)?;
                 let leases = tried.into_iter().map(|ask| lease_one(tx, ask, epoch, now));
-                leases.filter_map(Result::transpose).collect::<Result<Vec<_>>>()
+                let leases = leases.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+                // Once for each job, not for each lease: it writes the whole row of `job`.
+                let mut items = FxHashMap::<JobId, i64>::default();
+                for leased in &leases {
+                    *items.entry(leased.lease.job).or_default() +=
+                        leased.items.iter().filter(|item| !item.elsewhere).count() as i64;
+                }
+                items.into_iter().try_for_each(|(job, n)| begin(tx, job, n, now))?;
+                Ok(leases)
             });
             match leases {
                 // Nothing of this attempt was committed.
@@ -222,15 +231,10 @@ fn lease_one(tx: &Tx<'_>, ask: Ask, epoch: i64, now: Millis) -> Result<Option<Le
         Ok(None) => lease_chunk(tx, ask, epoch),
         leased => leased,
     };
-    let leased = leased.map_err(|error| match error {
+    leased.map_err(|error| match error {
         Error::Damaged(what) => Error::DamagedJob { id: ask.job, what },
         other => other,
-    })?;
-    if let Some(leased) = &leased {
-        let n = leased.items.iter().filter(|item| !item.elsewhere).count();
-        begin(tx, ask.job, n as i64, now)?;
-    }
-    Ok(leased)
+    })
 }
 
 /// Nobody would give back what is leased under an epoch that has passed.
@@ -249,12 +253,12 @@ fn may_run(tx: &Tx<'_>, job: JobId) -> Result<bool> {
 }
 
 fn begin(tx: &Tx<'_>, job: JobId, n: i64, now: Millis) -> Result<()> {
-    tx.prepare_cached(
-        "UPDATE job SET pending = pending - ?2, running = running + ?2, started_at = coalesce(started_at, ?3)
-         WHERE id = ?1",
-    )?
-    .execute(params![job, n, now])?;
-    let state: String = tx.prepare_cached("SELECT state FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+    let state: String = tx
+        .prepare_cached(
+            "UPDATE job SET pending = pending - ?2, running = running + ?2, started_at = coalesce(started_at, ?3)
+             WHERE id = ?1 RETURNING state",
+        )?
+        .query_row(params![job, n, now], |row| row.get(0))?;
     if state == JobState::Queued.as_str() {
         tx.set_state(job, JobState::Queued, JobState::Running)?;
     }

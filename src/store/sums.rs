@@ -6,11 +6,9 @@
 //! the file. A row that was last written before schema 4 has NULL there, and is not
 //! covered until it is written again. What is counted again or follows from other rows needs no sum.
 
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
-
-use super::Result;
 
 /// An argument of [`of`].
 pub(super) fn integer<'a>(number: impl Into<Option<i64>>) -> ValueRef<'a> {
@@ -134,41 +132,66 @@ impl Summed {
 
 /// The sum of some columns' values, in the order in which [`BY_TRIGGER`] names them.
 pub(super) fn of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
-    let mut hasher = crc32fast::Hasher::new();
-    values.into_iter().for_each(|value| add(&mut hasher, value));
-    hasher.finalize().into()
+    let mut summing = Summing { hasher: crc32fast::Hasher::new(), short: [0; 256], length: 0 };
+    for value in values {
+        // The type and the length are part of it: no two rows of values are the same bytes.
+        match value {
+            ValueRef::Null => summing.head(0, 0),
+            ValueRef::Integer(number) => summing.head(1, number as u64),
+            ValueRef::Real(number) => summing.head(2, number.to_bits()),
+            ValueRef::Text(bytes) => summing.bytes(3, bytes),
+            ValueRef::Blob(bytes) => summing.bytes(4, bytes),
+        }
+    }
+    summing.finish()
 }
 
-fn add(hasher: &mut crc32fast::Hasher, value: ValueRef<'_>) {
-    // The type and the length are part of it: no two rows of values are the same bytes.
-    let mut put = |kind: u8, number: u64| {
-        let mut bytes = [kind; 9];
-        bytes[1..].copy_from_slice(&number.to_le_bytes());
-        hasher.update(&bytes);
-    };
-    match value {
-        ValueRef::Null => put(0, 0),
-        ValueRef::Integer(number) => put(1, number as u64),
-        ValueRef::Real(number) => put(2, number.to_bits()),
-        ValueRef::Text(bytes) => {
-            put(3, bytes.len() as u64);
-            hasher.update(bytes);
+/// Short values are gathered: a call of the hasher costs more than they do.
+struct Summing {
+    hasher: crc32fast::Hasher,
+    short: [u8; 256],
+    /// Bytes in `short`.
+    length: usize,
+}
+
+impl Summing {
+    fn head(&mut self, kind: u8, number: u64) {
+        self.add(&[kind]);
+        self.add(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.head(kind, bytes.len() as u64);
+        self.add(bytes);
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.short.len() - self.length {
+            self.hash_short();
         }
-        ValueRef::Blob(bytes) => {
-            put(4, bytes.len() as u64);
-            hasher.update(bytes);
+        match self.short.get_mut(self.length..self.length + bytes.len()) {
+            Some(free) => {
+                free.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            None => self.hasher.update(bytes),
         }
+    }
+
+    fn hash_short(&mut self) {
+        self.hasher.update(&self.short[..self.length]);
+        self.length = 0;
+    }
+
+    fn finish(mut self) -> i64 {
+        self.hash_short();
+        self.hasher.finalize().into()
     }
 }
 
-/// Whether a row's sum, in one of its columns, is that of others; true where it has none yet.
-pub(super) fn fits(row: &Row<'_>, sum: usize, columns: &[usize]) -> Result<bool> {
-    let Some(sum) = row.get::<_, Option<i64>>(sum)? else { return Ok(true) };
-    let mut hasher = crc32fast::Hasher::new();
-    for &column in columns {
-        add(&mut hasher, row.get_ref(column)?);
-    }
-    Ok(i64::from(hasher.finalize()) == sum)
+/// Whether a row's sum is that of its values; true where it has none yet.
+pub(super) fn fits<'a>(sum: Option<i64>, values: impl IntoIterator<Item = ValueRef<'a>>) -> bool {
+    sum.is_none_or(|sum| of(values) == sum)
 }
 
 /// Gives a connection the function `row_sum`.
@@ -178,7 +201,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         .create_scalar_function(FUNCTION, -1, flags, |context| Ok(of((0..context.len()).map(|at| context.get_raw(at)))))
 }
 
-/// From here on, what this connection writes has sums.
+/// From here on, what this connection writes has sums. A statement that sets `sum` itself spares the trigger's write.
 pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     register(connection)?;
     for summed in &BY_TRIGGER {
@@ -188,8 +211,64 @@ pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
         let written = key.iter().chain(*columns).copied().collect::<Vec<_>>().join(", ");
         connection.execute_batch(&format!(
             "CREATE TEMP TRIGGER {table}_inserted AFTER INSERT ON main.{table} WHEN NEW.sum IS NULL BEGIN {put}; END;
-             CREATE TEMP TRIGGER {table}_updated AFTER UPDATE OF {written} ON main.{table} BEGIN {put}; END;"
+             CREATE TEMP TRIGGER {table}_updated AFTER UPDATE OF {written} ON main.{table} WHEN NEW.sum IS OLD.sum
+             BEGIN {put}; END;"
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::types::ValueRef::{Blob, Integer, Null, Text};
+
+    use super::*;
+
+    #[test]
+    fn a_sum_is_the_crc_of_all_values_however_long_they_are() {
+        let long = [7u8; 1000];
+        for values in [
+            vec![],
+            vec![Null, Integer(-1), ValueRef::Real(0.5), Text(b"ab"), Blob(b"")],
+            vec![Blob(&long), Integer(1), Blob(&long[..247]), Blob(&long[..256]), Text(b"end")],
+            vec![Integer(5); 60],
+        ] {
+            let mut bytes = Vec::new();
+            for value in &values {
+                let (kind, number, rest): (u8, u64, &[u8]) = match *value {
+                    Null => (0, 0, b""),
+                    Integer(number) => (1, number as u64, b""),
+                    Text(text) => (3, text.len() as u64, text),
+                    Blob(blob) => (4, blob.len() as u64, blob),
+                    ValueRef::Real(number) => (2, number.to_bits(), b""),
+                };
+                bytes.push(kind);
+                bytes.extend_from_slice(&number.to_le_bytes());
+                bytes.extend_from_slice(rest);
+            }
+            assert_eq!(of(values.iter().copied()), i64::from(crc32fast::hash(&bytes)), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_its_sum_whether_the_trigger_or_the_statement_sets_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../schema.sql")).unwrap();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        keep(&connection).unwrap();
+        let sum = || -> (i64, i64) {
+            let sql = "SELECT sum, row_sum(job, topic, added, removed, updated) FROM job_topic";
+            connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+        };
+        for sql in [
+            "INSERT INTO job_topic (job, topic, added, removed, updated) VALUES (1, 2, 3, 4, 5)",
+            "UPDATE job_topic SET added = 6",
+            "UPDATE job_topic SET added = 7, sum = row_sum(job, topic, 7, removed, updated)",
+            "UPDATE job_topic SET removed = 8",
+        ] {
+            connection.execute_batch(sql).unwrap();
+            let (kept, wanted) = sum();
+            assert_eq!(kept, wanted, "after {sql}");
+        }
+    }
 }
