@@ -261,6 +261,18 @@ fn an_item_suspected_of_a_death_does_not_wait_for_a_damaged_job() {
 }
 
 #[test]
+fn a_start_after_a_death_passes_over_a_list_that_does_not_decode() {
+    let desk = Desk::with_items(2);
+    let (broken, other) = (desk.planned(), desk.planned());
+    desk.lease(broken, 1);
+    desk.lease(other, 1);
+    desk.raw().execute("UPDATE chunk SET keys = x'ff' WHERE job = ?", [broken]).unwrap();
+    desk.die(&[(broken, 0), (other, 0)]);
+    let suspect = desk.suspect().expect("the one of the other job");
+    assert_eq!((suspect.lease.job, suspect.items[0].pos), (other, 0));
+}
+
+#[test]
 fn a_store_opens_again_as_it_was_left() {
     let desk = busy();
     let before = (desk.store.jobs(None, None, 10).unwrap(), desk.store.changes_after(0, 100).unwrap());
