@@ -285,6 +285,19 @@ fn a_store_opens_again_as_it_was_left() {
 }
 
 #[test]
+fn an_open_folds_what_a_kill_left_in_the_log() {
+    let desk = busy();
+    let killed = tempfile::tempdir().unwrap();
+    for name in ["relabeld.db", "relabeld.db-wal"] {
+        std::fs::copy(desk.dir.path().join(name), killed.path().join(name)).unwrap();
+    }
+    assert!(killed.path().join("relabeld.db-wal").metadata().unwrap().len() > 0);
+    let store = Store::open(killed.path(), Durability::Full).unwrap();
+    assert_eq!(store.sizes().1, 0, "nothing is served from the log of another time");
+    assert_eq!(store.jobs(None, None, 10).unwrap(), desk.store.jobs(None, None, 10).unwrap());
+}
+
+#[test]
 fn a_store_that_closes_waits_for_who_only_just_looks() {
     let desk = busy();
     let file = rusqlite::Connection::open(desk.dir.path().join("relabeld.db")).unwrap();
