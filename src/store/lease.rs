@@ -167,7 +167,7 @@ impl Store {
                 must_be_current(tx, epoch)?;
                 let leases = tried.into_iter().map(|ask| lease_one(tx, ask, epoch, now));
                 let leases = leases.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-                // Once for each job, not for each lease: it writes the whole row of `job`.
+                // One update for each job, not for each lease: an update rewrites the whole row of `job`.
                 let mut items = FxHashMap::<JobId, i64>::default();
                 for leased in &leases {
                     *items.entry(leased.lease.job).or_default() +=
@@ -177,7 +177,7 @@ impl Store {
                 Ok(leases)
             });
             match leases {
-                // Nothing of this attempt was committed.
+                // The transaction was rolled back: retry it without this job.
                 Err(error @ Error::DamagedJob { id, .. }) => {
                     self.pass_over(error)?;
                     asks.retain(|ask| ask.job != id);

@@ -40,7 +40,7 @@ impl Store {
                  FROM job WHERE finished_at IS NULL AND deleted = 0")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                // A damaged job is left out of the queue: nothing of it is leased.
+                // The lease loop skips damaged jobs, so their tasks do not count as waiting.
                 let (Ok(lane), Ok(state)) = (word(row, 0, Lane::from_word), word(row, 1, JobState::from_word)) else {
                     continue;
                 };

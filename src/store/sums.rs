@@ -146,7 +146,7 @@ pub(super) fn of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     summing.finish()
 }
 
-/// Short values are gathered: a call of the hasher costs more than they do.
+/// Buffers short values, because a call of the hasher costs more than hashing them.
 struct Summing {
     hasher: crc32fast::Hasher,
     short: [u8; 256],
@@ -189,7 +189,7 @@ impl Summing {
     }
 }
 
-/// Whether a row's sum is that of its values; true where it has none yet.
+/// Whether the stored sum matches the values; true if the row has no sum yet.
 pub(super) fn fits<'a>(sum: Option<i64>, values: impl IntoIterator<Item = ValueRef<'a>>) -> bool {
     sum.is_none_or(|sum| of(values) == sum)
 }
@@ -201,7 +201,8 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         .create_scalar_function(FUNCTION, -1, flags, |context| Ok(of((0..context.len()).map(|at| context.get_raw(at)))))
 }
 
-/// From here on, what this connection writes has sums. A statement that sets `sum` itself spares the trigger's write.
+/// From here on, what this connection writes has sums. A statement that sets `sum` itself saves the second write
+/// of the trigger.
 pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     register(connection)?;
     for summed in &BY_TRIGGER {

@@ -150,16 +150,16 @@ fn assert_held(daemon: &Daemon) {
     assert_eq!(daemon.ask_openly("GET", "/healthz").send().status, 200);
 }
 
-/// Whether what stops work, or makes a token worthless, has room.
+/// Whether pause, cancel and token rotation must succeed on the full disk.
 #[derive(Clone, Copy, PartialEq)]
 enum Reserve {
-    /// The daemon has just released it: it has.
+    /// The daemon has just released half of it: they must succeed.
     Released,
-    /// A start may have used it up: it has, or is refused.
+    /// The start may have used it up: they succeed or answer 507.
     Unknown,
 }
 
-/// Requests that need room are refused; those that stop work or make a token worthless have the reserve.
+/// Import and publish answer 507. Pause, cancel and token rotation succeed, or answer 507 if the reserve may be used up.
 fn assert_refusals(daemon: &Daemon, slow: &str, waiting: &str, reserve: Reserve) {
     let refused = |reply: &Reply| {
         assert!(reserve == Reserve::Unknown, "{}: {}", reply.status, reply.text());

@@ -225,11 +225,11 @@ fn a_damaged_list_or_result_keeps_no_other_job_waiting() {
     let asks = [broken, other].map(|job| Ask { job, items: 5, lease: desk.next_lease() });
     let leases = desk.store.lease(asks.to_vec(), desk.epoch(), NOW).unwrap();
     assert_eq!(leases.iter().map(|leased| leased.lease.job).collect::<Vec<_>>(), [other]);
-    // Offered again and again, it would keep the others from their turn.
+    // If the lease loop got the damaged job again in each turn, the other jobs would wait.
     let offered: Vec<_> = desk.store.runnable_bulk(9).unwrap().iter().map(|job| job.id).collect();
     assert!(offered.contains(&other) && !offered.contains(&broken), "{offered:?}");
     desk.finish(&leases[0]);
-    // Its counters are unchanged: nothing of it was leased.
+    // The counters of the damaged job are unchanged.
     let faults = desk.store.check().unwrap();
     assert!(
         faults.iter().all(|fault| fault.contains(&format!("job {broken}")) || fault.starts_with("chunk of")),
@@ -293,7 +293,7 @@ fn an_open_folds_what_a_kill_left_in_the_log() {
     }
     assert!(killed.path().join("relabeld.db-wal").metadata().unwrap().len() > 0);
     let store = Store::open(killed.path(), Durability::Full).unwrap();
-    assert_eq!(store.sizes().1, 0, "nothing is served from the log of another time");
+    assert_eq!(store.sizes().1, 0, "the WAL was not checkpointed at open");
     assert_eq!(store.jobs(None, None, 10).unwrap(), desk.store.jobs(None, None, 10).unwrap());
 }
 
