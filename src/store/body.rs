@@ -93,17 +93,20 @@ fn pack_transcripts(out: &mut Vec<u8>, transcripts: &[Transcript], ordinals: imp
     }
 }
 
-fn take_programs<'a>(from: &mut Reader<'a>) -> Result<Vec<&'a str>, Damaged> {
+/// The format, then the number of programs, which follow.
+fn take_head(from: &mut Reader<'_>) -> Result<u64, Damaged> {
     if from.rest.take()? != FORMAT {
         return Err(Damaged);
     }
-    (0..from.rest.take()?).map(|_| from.take_str()).collect()
+    from.rest.take()
 }
 
 /// The text as a labeller sees it, borrowed from the packed form.
 pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Document<'a>, Damaged> {
     let mut from = Reader::new(content);
-    take_programs(&mut from)?;
+    for _ in 0..take_head(&mut from)? {
+        from.take_str()?;
+    }
     let mut utterances = Vec::new();
     if kind == Kind::Note {
         let blocks = paragraphs(from.take_str()?).into_iter().zip(0..);
@@ -148,7 +151,7 @@ pub struct Content {
 /// The whole text again; `ids` is the item's list of transcript ids.
 pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Damaged> {
     let mut from = Reader::new(content);
-    let programs = take_programs(&mut from)?.into_iter().map(str::to_owned).collect();
+    let programs = (0..take_head(&mut from)?).map(|_| from.take_str().map(str::to_owned)).collect::<Result<_, _>>()?;
     if kind == Kind::Note {
         let text = from.take_str()?.to_owned();
         let transcripts = vec![note_transcript(&text)];

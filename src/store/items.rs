@@ -53,12 +53,14 @@ impl ReadItem<'_> {
 /// Items read together: one look, and no transaction that is open while they are analysed. Its memory serves the next ones.
 #[derive(Debug, Default)]
 pub struct ItemBatch {
-    /// What they are made of, one behind the other.
-    bytes: Vec<u8>,
+    /// Their ids, one behind the other.
+    ids: String,
+    /// Their contents, likewise.
+    contents: Vec<u8>,
     items: Vec<Option<Placed>>,
 }
 
-/// An item of a batch: what is short stands here, what is long in the batch's bytes.
+/// An item of a batch, with the ranges of its id and content in the batch's buffers.
 #[derive(Debug)]
 struct Placed {
     kind: Kind,
@@ -86,12 +88,12 @@ impl ItemBatch {
     fn item(&self, placed: &Placed) -> Option<ReadItem<'_>> {
         Some(ReadItem {
             kind: placed.kind,
-            id: str::from_utf8(self.bytes.get(placed.id.clone())?).ok()?,
+            id: self.ids.get(placed.id.clone())?,
             at: placed.stood.at,
             shape: placed.shape,
             version: placed.stood.version,
             transcripts: Vec::new(),
-            content: self.bytes.get(placed.content.clone())?,
+            content: self.contents.get(placed.content.clone())?,
             fits: placed.fits,
         })
     }
@@ -99,42 +101,42 @@ impl ItemBatch {
     /// What a long item made it take is not kept.
     fn clear(&mut self, bytes: usize) {
         self.items.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(bytes.saturating_mul(2));
+        self.ids.clear();
+        self.contents.clear();
+        self.contents.shrink_to(bytes.saturating_mul(2));
     }
 
-    fn push(&mut self, row: &Row<'_>, seen: Seen) -> Result<()> {
-        let ReadItem { kind, id, shape, content, fits, .. } = read_item_from(row)?;
-        let from = self.bytes.len();
-        self.bytes.extend_from_slice(id.as_bytes());
-        let between = self.bytes.len();
-        self.bytes.extend_from_slice(content);
+    fn push(&mut self, row: &Row<'_>, number: i64, seen: Seen) -> Result<()> {
+        let stood = Stood::from(row, 7, seen)?;
+        let ReadItem { kind, id, shape, content, fits, .. } = read_item_from(row, number, stood.version, stood.at)?;
+        let (id_from, content_from) = (self.ids.len(), self.contents.len());
+        self.ids.push_str(id);
+        self.contents.extend_from_slice(content);
         self.items.push(Some(Placed {
             kind,
             shape,
-            id: from..between,
-            content: between..self.bytes.len(),
+            id: id_from..self.ids.len(),
+            content: content_from..self.contents.len(),
             fits,
-            stood: Stood::from(row, 8, seen)?,
+            stood,
         }));
         Ok(())
     }
 }
 
-/// From the columns kind, id, content, shape, number, transcripts, version, body.sum, version, at.
-fn read_item_from<'a>(row: &'a Row<'_>) -> Result<ReadItem<'a>> {
+/// From the columns kind, id, content, shape, number, transcripts, body.sum, and from what the caller has read already.
+fn read_item_from<'a>(row: &'a Row<'_>, number: i64, version: Option<i64>, at: Millis) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
     let content = row.get_ref(2)?.as_blob().map_err(damaged)?;
-    let version: Option<i64> = row.get(6)?;
     Ok(ReadItem {
         kind: kind_from(row.get_ref(0)?.as_str().map_err(damaged)?)?,
         id: row.get_ref(1)?.as_str().map_err(damaged)?,
         content,
         shape: row.get(3)?,
         version,
-        at: row.get(9)?,
+        at,
         transcripts: Vec::new(),
-        fits: sums::fits(row.get(7)?, [row.get_ref(4)?, Blob(content), row.get_ref(5)?, integer(version)]),
+        fits: sums::fits(row.get(6)?, [integer(number), Blob(content), row.get_ref(5)?, integer(version)]),
     })
 }
 
@@ -204,10 +206,10 @@ impl Store {
         self.read(|connection| {
             // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, content, shape, value, transcripts, version, body.sum,
+                "SELECT kind, id, content, shape, no, transcripts, body.sum,
                    version, at, edition, marked, fresh, labels, changes
-                 FROM rarray(?) CROSS JOIN item ON item.no = value CROSS JOIN body ON body.item = value
-                 LEFT JOIN reading ON reading.item = value WHERE at IS NOT NULL",
+                 FROM rarray(?) CROSS JOIN item ON no = value CROSS JOIN body ON body.item = no
+                 LEFT JOIN reading ON reading.item = no WHERE at IS NOT NULL",
             )?;
             let mut rows = statement.query([Rc::new(array)])?;
             while let Some(row) = rows.next()? {
@@ -216,8 +218,8 @@ impl Store {
                 while numbers.get(batch.items.len()).is_some_and(|&other| other != number) {
                     batch.items.push(None);
                 }
-                batch.push(row, seen)?;
-                if batch.bytes.len() > bytes {
+                batch.push(row, number, seen)?;
+                if batch.contents.len() > bytes {
                     return Ok(());
                 }
             }
@@ -237,7 +239,7 @@ impl Store {
         let shapes = fitting_shapes(&self.names(), filter);
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT kind, id, content, shape, no, transcripts, version, sum, version, at FROM item JOIN body ON item = no
+                "SELECT kind, id, content, shape, no, transcripts, sum, version, at FROM item JOIN body ON item = no
                  WHERE at >= ? AND at < ? ORDER BY at DESC, no DESC",
             )?;
             let mut rows =
@@ -247,7 +249,8 @@ impl Store {
                 if !shapes.contains(&row.get(3)?) {
                     continue;
                 }
-                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(5)?)?, ..read_item_from(row)? };
+                let item = read_item_from(row, row.get(4)?, row.get(7)?, row.get(8)?)?;
+                let item = ReadItem { transcripts: list_from(&row.get::<_, String>(5)?)?, ..item };
                 read += 1;
                 if !see(&item)? || read == most {
                     break;

@@ -132,7 +132,7 @@ impl Summed {
 
 /// The sum of some columns' values, in the order in which [`BY_TRIGGER`] names them.
 pub(super) fn of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
-    let mut summing = Summing { hasher: crc32fast::Hasher::new(), short: [0; 256], length: 0 };
+    let mut summing = Summing { hasher: crc32fast::Hasher::new(), short: [0; SHORT], length: 0 };
     for value in values {
         // The type and the length are part of it: no two rows of values are the same bytes.
         match value {
@@ -149,24 +149,35 @@ pub(super) fn of<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
 /// Buffers short values, because a call of the hasher costs more than hashing them.
 struct Summing {
     hasher: crc32fast::Hasher,
-    short: [u8; 256],
+    short: [u8; SHORT],
     /// Bytes in `short`.
     length: usize,
 }
 
+/// Most rows with sums of their own are shorter.
+const SHORT: usize = 192;
+/// Bytes of a value's type and its number or length.
+const HEAD: usize = 9;
+
 impl Summing {
     fn head(&mut self, kind: u8, number: u64) {
-        self.add(&[kind]);
-        self.add(&number.to_le_bytes());
+        let mut head = [kind; HEAD];
+        head[1..].copy_from_slice(&number.to_le_bytes());
+        if self.length > SHORT - HEAD {
+            self.hash_short();
+        }
+        if let Some(free) = self.short.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut) {
+            *free = head;
+            self.length += HEAD;
+        }
     }
 
     fn bytes(&mut self, kind: u8, bytes: &[u8]) {
         self.head(kind, bytes.len() as u64);
-        self.add(bytes);
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.short.len() - self.length {
+        if bytes.is_empty() {
+            return;
+        }
+        if bytes.len() > SHORT - self.length {
             self.hash_short();
         }
         match self.short.get_mut(self.length..self.length + bytes.len()) {
@@ -231,7 +242,15 @@ mod tests {
         for values in [
             vec![],
             vec![Null, Integer(-1), ValueRef::Real(0.5), Text(b"ab"), Blob(b"")],
-            vec![Blob(&long), Integer(1), Blob(&long[..247]), Blob(&long[..256]), Text(b"end")],
+            vec![
+                Blob(&long),
+                Integer(1),
+                Blob(&long[..SHORT - HEAD]),
+                Blob(&long[..SHORT - HEAD + 1]),
+                Blob(&long[..SHORT]),
+                Blob(&long[..SHORT + 1]),
+                Text(b"end"),
+            ],
             vec![Integer(5); 60],
         ] {
             let mut bytes = Vec::new();
