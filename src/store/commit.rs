@@ -369,7 +369,8 @@ impl Commit<'_> {
     }
 
     fn close(self) -> Result<Committed> {
-        let Commit { tx, now, counters, ledgers, mut total, .. } = self;
+        let Commit { tx, mut put_reading, now, counters, ledgers, mut total, .. } = self;
+        put_reading.flush()?;
         counters.flush(tx)?;
         for (job, ledger) in ledgers {
             let counters = params![

@@ -57,7 +57,8 @@ impl Touched {
         self.slot(item).load(Ordering::Relaxed) > seen.0
     }
 
-    fn touch(&self, item: i64) {
+    /// The writer changes a row of the item, or will before it commits.
+    pub fn touch(&self, item: i64) {
         self.slot(item).store(self.commits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 

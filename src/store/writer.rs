@@ -126,6 +126,11 @@ impl Tx<'_> {
         self.touched.since(item, seen)
     }
 
+    /// Whoever has read the item has to read it again: a row of it is about to be written.
+    pub fn touch(&self, item: i64) {
+        self.touched.touch(item);
+    }
+
     /// A line for the log, if the commit holds.
     pub fn tell(&self, line: String) {
         self.news.borrow_mut().push(line);

@@ -46,7 +46,7 @@ impl Commit<'_> {
                     // As good as read in this transaction.
                     false => stood,
                     true => {
-                        let Some(known) = Known::of(self.tx, item)? else { return plain(Outcome::Gone) };
+                        let Some(known) = self.known(item)? else { return plain(Outcome::Gone) };
                         if known.stood.edition != stood.edition {
                             return Ok(Ending::Again { not_before: 0, charged: false, error: None });
                         }
@@ -167,6 +167,12 @@ impl Commit<'_> {
             self.tx.note_change(&mut reading.changes, change)?;
         }
         self.put_reading.put(item, &reading, is_new)
+    }
+
+    /// What stands of an item, with what this commit has made of it.
+    pub(super) fn known(&mut self, item: i64) -> Result<Option<Known>> {
+        self.put_reading.flush()?;
+        Known::of(self.tx, item)
     }
 
     /// Topics that newer rules have read on this item already: an older job keeps its hands off them.
