@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, at, never, select_biased};
 use log::warn;
 
 use super::Shared;
@@ -15,13 +15,49 @@ use crate::store::{Committed, Error, LeaseOutcome};
 pub const LEASES: usize = 16;
 /// What one commit costs at most, about, as [`LeaseOutcome::cost`].
 const TOGETHER: usize = LEASES * LEASE_ITEMS;
-/// How long at most a bulk job's outcomes wait to be committed with others.
-const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(10);
+/// Bulk outcomes that may wait for the commit loop, in leases: with fewer, the workers stand still while the writer waits
+/// for its turn at the processor.
+pub const BACKLOG: usize = 3 * LEASES;
+/// How long at most a bulk job's outcomes wait to be committed with others: about as long as a full commit takes.
+const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(30);
 /// Interval between checks of the hold. The lease loop ends the hold.
 const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutcome)>) {
-    while let Ok(first) = outcomes.recv() {
+/// What the workers send, by lane.
+pub struct Outcomes {
+    pub live: Receiver<LeaseOutcome>,
+    pub bulk: Receiver<LeaseOutcome>,
+}
+
+impl Outcomes {
+    /// The next one, those of the live lane first. None at the time `until`, and when all workers have ended.
+    fn recv(&self, until: Option<Instant>) -> Option<(Lane, LeaseOutcome)> {
+        let timeout = until.map_or_else(never, at);
+        let (outcome, lane) = select_biased! {
+            recv(self.live) -> outcome => (outcome, Lane::Live),
+            recv(self.bulk) -> outcome => (outcome, Lane::Bulk),
+            recv(timeout) -> _ => return None,
+        };
+        if let Ok(outcome) = outcome {
+            return Some((lane, outcome));
+        }
+        // The workers of this lane have ended.
+        let (others, lane) = match lane {
+            Lane::Live => (&self.bulk, Lane::Bulk),
+            Lane::Bulk => (&self.live, Lane::Live),
+        };
+        let outcome = until.map_or_else(|| others.recv().ok(), |until| others.recv_deadline(until).ok());
+        outcome.map(|outcome| (lane, outcome))
+    }
+
+    fn try_recv(&self) -> Option<(Lane, LeaseOutcome)> {
+        let live = self.live.try_recv().map(|outcome| (Lane::Live, outcome));
+        live.or_else(|_| self.bulk.try_recv().map(|outcome| (Lane::Bulk, outcome))).ok()
+    }
+}
+
+pub fn commit_until_closed(shared: &Shared, outcomes: &Outcomes) {
+    while let Some(first) = outcomes.recv(None) {
         let batch: Arc<[LeaseOutcome]> = gather(first, outcomes, || shared.in_flight(), UNTIL_THERE_IS_MORE).into();
         let Some(committed) = commit(shared, &batch) else { return };
         if committed.fenced > 0 {
@@ -38,7 +74,7 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Receiver<(Lane, LeaseOutc
 /// which it can come.
 fn gather(
     (lane, first): (Lane, LeaseOutcome),
-    more: &Receiver<(Lane, LeaseOutcome)>,
+    more: &Outcomes,
     in_flight: impl Fn() -> usize,
     patience: Duration,
 ) -> Vec<LeaseOutcome> {
@@ -47,7 +83,7 @@ fn gather(
     let mut batch = vec![first];
     while cost < TOGETHER {
         let more_to_come = ended < in_flight();
-        let next = if more_to_come && !live { more.recv_deadline(until).ok() } else { more.try_recv().ok() };
+        let next = if more_to_come && !live { more.recv(Some(until)) } else { more.try_recv() };
         let Some((lane, next)) = next else { break };
         live |= lane == Lane::Live;
         cost += next.cost();
@@ -83,7 +119,7 @@ fn commit(shared: &Shared, batch: &Arc<[LeaseOutcome]>) -> Option<Committed> {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::unbounded;
+    use crossbeam_channel::{Sender, unbounded};
 
     use super::*;
     use crate::label::Edit;
@@ -97,18 +133,24 @@ mod tests {
         LeaseOutcome { lease, weight_each: 1, deed: Deed::TakeBack, dry_run: false, done: Vec::new(), ends }
     }
 
+    /// Senders of the live and the bulk lane.
+    fn channels() -> ([Sender<LeaseOutcome>; 2], Outcomes) {
+        let ((live_sender, live), (bulk_sender, bulk)) = (unbounded(), unbounded());
+        ([live_sender, bulk_sender], Outcomes { live, bulk })
+    }
+
     fn numbers(batch: &[LeaseOutcome]) -> Vec<i64> {
         batch.iter().map(|outcome| outcome.lease.lease).collect()
     }
 
     #[test]
     fn a_bulk_outcome_waits_for_the_leases_that_are_out_and_no_longer() {
-        let (sender, more) = unbounded();
+        let ([_live, bulk], more) = channels();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // A piece of a lease does not end it.
                 for (lease, ends) in [(2, false), (2, true), (3, true)] {
-                    sender.send((Lane::Bulk, outcome(lease, ends))).unwrap();
+                    bulk.send(outcome(lease, ends)).unwrap();
                 }
             });
             let begun = Instant::now();
@@ -119,29 +161,53 @@ mod tests {
 
     #[test]
     fn a_live_outcome_waits_for_nobody_and_ends_the_wait_of_others() {
-        let (sender, more) = unbounded();
+        let ([live, bulk], more) = channels();
         let begun = Instant::now();
         assert_eq!(numbers(&gather((Lane::Live, outcome(1, true)), &more, || 9, FOREVER)), [1]);
-        sender.send((Lane::Bulk, outcome(3, true))).unwrap();
-        sender.send((Lane::Live, outcome(4, true))).unwrap();
-        assert_eq!(numbers(&gather((Lane::Bulk, outcome(2, true)), &more, || 9, FOREVER)), [2, 3, 4]);
+        bulk.send(outcome(3, true)).unwrap();
+        live.send(outcome(4, true)).unwrap();
+        assert_eq!(numbers(&gather((Lane::Bulk, outcome(2, true)), &more, || 9, FOREVER)), [2, 4, 3]);
         assert!(begun.elapsed() < FOREVER);
     }
 
     #[test]
+    fn a_live_outcome_passes_those_of_bulk_jobs() {
+        let ([live, bulk], more) = channels();
+        (0..BACKLOG as i64).for_each(|lease| bulk.send(outcome(lease, true)).unwrap());
+        live.send(outcome(-1, true)).unwrap();
+        assert_eq!(more.recv(None).map(|(lane, next)| (lane, next.lease.lease)), Some((Lane::Live, -1)));
+        assert_eq!(more.recv(None).map(|(lane, next)| (lane, next.lease.lease)), Some((Lane::Bulk, 0)));
+    }
+
+    #[test]
+    fn outcomes_end_when_the_workers_of_both_lanes_have_ended() {
+        for first in [0, 1] {
+            let (senders, more) = channels();
+            let mut senders = senders.map(Some);
+            senders[first] = None;
+            let other = senders[1 - first].take().unwrap();
+            assert!(more.recv(Some(Instant::now())).is_none(), "nothing is there yet");
+            other.send(outcome(1, true)).unwrap();
+            drop(other);
+            assert_eq!(more.recv(None).map(|(_, next)| next.lease.lease), Some(1));
+            assert!(more.recv(None).is_none());
+        }
+    }
+
+    #[test]
     fn what_costs_much_is_committed_with_little_else() {
-        let (sender, more) = unbounded();
+        let ([_live, bulk], more) = channels();
         let edits = vec![Edit { old: None, new: None }; 8 * TOGETHER / 2];
         let finding = Finding::TakeBack(Undo { edition: 1, edits, refreshed: Vec::new() });
         let done = Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, uncharged: 0, finding };
-        let costly = |lease| (Lane::Bulk, LeaseOutcome { done: vec![done.clone()], ..outcome(lease, true) });
-        [2, 3].into_iter().for_each(|lease| sender.send(costly(lease)).unwrap());
-        assert_eq!(numbers(&gather(costly(1), &more, || 9, FOREVER)), [1, 2]);
+        let costly = |lease| LeaseOutcome { done: vec![done.clone()], ..outcome(lease, true) };
+        [2, 3].into_iter().for_each(|lease| bulk.send(costly(lease)).unwrap());
+        assert_eq!(numbers(&gather((Lane::Bulk, costly(1)), &more, || 9, FOREVER)), [1, 2]);
     }
 
     #[test]
     fn a_lease_that_takes_long_is_not_waited_for() {
-        let (_sender, more) = unbounded();
+        let (_senders, more) = channels();
         assert_eq!(numbers(&gather((Lane::Bulk, outcome(1, true)), &more, || 9, Duration::ZERO)), [1]);
     }
 }

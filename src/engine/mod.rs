@@ -1,9 +1,9 @@
 //! The engine: plan, lease, analyse, commit. All its threads are spawned, named and joined here.
 //!
 //! ```text
-//! plan ──► chunk rows ──► lease ──► bounded channels ──► workers ──► bounded channel ──► commit
-//!                            ▲        (live, bulk)                                          │
-//!                            └───────────────── woken by publish, control, commit ──────────┘
+//! plan ──► chunk rows ──► lease ──► bounded channels ──► workers ──► bounded channels ──► commit
+//!                            ▲        (live, bulk)                    (live, bulk)           │
+//!                            └───────────────── woken by publish, control, commit ───────────┘
 //! ```
 
 mod begun;
@@ -127,24 +127,26 @@ impl Engine {
         // New leases come when a commit has brought some back. With four commits' worth the workers do not run dry while
         // the writer waits for its turn at the processor.
         let (bulk, bulk_work) = bounded((workers * lease::AHEAD).max(4 * commit::LEASES));
-        let (outcomes, committing) = bounded((workers * 4).max(commit::LEASES));
+        let (bulk_outcomes, bulk_done) = bounded((workers * 4).max(commit::BACKLOG));
+        let (live_outcomes, live_done) = bounded(64);
         self.spawn("prune", move |shared| prune::prune_until_stopped(shared, &prune_woken))?;
         self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
         self.spawn("lease", move |shared| lease::lease_until_stopped(shared, &lease_woken, live, bulk))?;
         for slot in 0..workers {
-            let (work, outcomes) = (bulk_work.clone(), outcomes.clone());
+            let (work, outcomes) = (bulk_work.clone(), bulk_outcomes.clone());
             self.spawn(&format!("work-{slot}"), move |shared| {
                 work::work_until_closed(shared, slot, &work, &outcomes);
             })?;
         }
         for live in 0..live_workers(workers) {
-            let (work, outcomes) = (live_work.clone(), outcomes.clone());
+            let (work, outcomes) = (live_work.clone(), live_outcomes.clone());
             self.spawn(&format!("live-{live}"), move |shared| {
                 work::work_until_closed(shared, workers + live, &work, &outcomes);
             })?;
         }
-        drop(outcomes);
-        self.spawn("commit", move |shared| commit::commit_until_closed(shared, &committing))
+        drop((bulk_outcomes, live_outcomes));
+        let outcomes = commit::Outcomes { live: live_done, bulk: bulk_done };
+        self.spawn("commit", move |shared| commit::commit_until_closed(shared, &outcomes))
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> std::io::Result<()> {

@@ -12,7 +12,7 @@ use super::Shared;
 use super::rules::{JobRules, Rules, ShapeScope, Way};
 use super::stats::Stats;
 use crate::histogram::Histogram;
-use crate::job::{JobId, Lane};
+use crate::job::JobId;
 use crate::labeller::analyse_guarded;
 use crate::model::{Failure, Millis};
 use crate::store::{Done, Finding, ItemBatch, Key, LeaseOutcome, Leased, LeasedItem, ReadItem, Result, Stood, Store};
@@ -38,7 +38,7 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Takes work until there is none to come. `slot` is the worker's own in the note of what was begun.
-pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<(Lane, LeaseOutcome)>) {
+pub fn work_until_closed(shared: &Shared, slot: usize, work: &Receiver<Work>, outcomes: &Sender<LeaseOutcome>) {
     let mut desk = Desk { shared, slot, batch: ItemBatch::default(), analyses: Histogram::times() };
     for work in work {
         let mut lease = Progress::new(&work, &shared.stats, outcomes);
@@ -67,7 +67,7 @@ struct Desk<'a> {
 struct Progress<'a> {
     work: &'a Work,
     stats: &'a Stats,
-    outcomes: &'a Sender<(Lane, LeaseOutcome)>,
+    outcomes: &'a Sender<LeaseOutcome>,
     done: Vec<Done>,
     /// Of these, to commit them.
     cost: usize,
@@ -75,7 +75,7 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(work: &'a Work, stats: &'a Stats, outcomes: &'a Sender<(Lane, LeaseOutcome)>) -> Self {
+    fn new(work: &'a Work, stats: &'a Stats, outcomes: &'a Sender<LeaseOutcome>) -> Self {
         let done = Vec::with_capacity(work.leased.items.len());
         Progress { work, stats, outcomes, done, cost: 0, since: Instant::now() }
     }
@@ -103,7 +103,7 @@ impl<'a> Progress<'a> {
             ends,
         };
         // The commit loop outlives the workers.
-        let _ = self.outcomes.send((rules.lane, piece));
+        let _ = self.outcomes.send(piece);
         // Waiting for it was no work of this job.
         (self.cost, self.since) = (0, Instant::now());
     }
