@@ -10,7 +10,7 @@
 //!                        chunk rows
 //!                            │ lease     epoch + lease number, one transaction; only what the channel has room for
 //!                            ▼
-//!               bounded channel ─► workers: labeller.analyse(item) ─► bounded channel
+//!              bounded channels ─► workers: labeller.analyse(item) ─► bounded channels, one per lane
 //!                                                                       │ commit   gather a few; labels, history,
 //!                                                                       ▼          results, counters, lease: one transaction, fenced
 //!                                labels · history · jobs ──► export: page, CSV, NDJSON, CLI

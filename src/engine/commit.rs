@@ -1,4 +1,4 @@
-//! The commit loop: gathers outcomes, those of bulk jobs for a moment, and has all of them committed at once.
+//! The commit loop: receives outcomes, live before bulk, waits briefly for more bulk outcomes, and commits them together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,24 +15,24 @@ use crate::store::{Committed, Error, LeaseOutcome};
 pub const LEASES: usize = 16;
 /// What one commit costs at most, about, as [`LeaseOutcome::cost`].
 const TOGETHER: usize = LEASES * LEASE_ITEMS;
-/// Bulk outcomes that may wait for the commit loop, in leases: with fewer, the workers stand still while the writer waits
-/// for its turn at the processor.
+/// Capacity of the bulk outcome channel, in outcomes: three commits' worth. With one, the workers were blocked while the
+/// writer thread waited for a CPU.
 pub const BACKLOG: usize = 3 * LEASES;
-/// How long at most a bulk job's outcomes wait to be committed with others: about as long as a full commit takes.
+/// Longest wait for more bulk outcomes: workers take some 20 ms for a full commit's worth of quick items.
 const UNTIL_THERE_IS_MORE: Duration = Duration::from_millis(30);
 /// Interval between checks of the hold. The lease loop ends the hold.
 const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the workers send, by lane.
-pub struct Outcomes {
+/// Receivers of the workers' outcomes, one per lane.
+pub struct OutcomeReceivers {
     pub live: Receiver<LeaseOutcome>,
     pub bulk: Receiver<LeaseOutcome>,
 }
 
-impl Outcomes {
-    /// The next one, those of the live lane first. None at the time `until`, and when all workers have ended.
-    fn recv(&self, until: Option<Instant>) -> Option<(Lane, LeaseOutcome)> {
-        let timeout = until.map_or_else(never, at);
+impl OutcomeReceivers {
+    /// Receives the next outcome, live before bulk. None from `deadline` on, and once both channels are closed and empty.
+    fn recv(&self, deadline: Option<Instant>) -> Option<(Lane, LeaseOutcome)> {
+        let timeout = deadline.map_or_else(never, at);
         let (outcome, lane) = select_biased! {
             recv(self.live) -> outcome => (outcome, Lane::Live),
             recv(self.bulk) -> outcome => (outcome, Lane::Bulk),
@@ -41,22 +41,19 @@ impl Outcomes {
         if let Ok(outcome) = outcome {
             return Some((lane, outcome));
         }
-        // The workers of this lane have ended.
-        let (others, lane) = match lane {
+        // The channel of this lane is closed: only the other one can bring more.
+        let (other, lane) = match lane {
             Lane::Live => (&self.bulk, Lane::Bulk),
             Lane::Bulk => (&self.live, Lane::Live),
         };
-        let outcome = until.map_or_else(|| others.recv().ok(), |until| others.recv_deadline(until).ok());
-        outcome.map(|outcome| (lane, outcome))
-    }
-
-    fn try_recv(&self) -> Option<(Lane, LeaseOutcome)> {
-        let live = self.live.try_recv().map(|outcome| (Lane::Live, outcome));
-        live.or_else(|_| self.bulk.try_recv().map(|outcome| (Lane::Bulk, outcome))).ok()
+        select_biased! {
+            recv(other) -> outcome => outcome.ok().map(|outcome| (lane, outcome)),
+            recv(timeout) -> _ => None,
+        }
     }
 }
 
-pub fn commit_until_closed(shared: &Shared, outcomes: &Outcomes) {
+pub fn commit_until_closed(shared: &Shared, outcomes: &OutcomeReceivers) {
     while let Some(first) = outcomes.recv(None) {
         let batch: Arc<[LeaseOutcome]> = gather(first, outcomes, || shared.in_flight(), UNTIL_THERE_IS_MORE).into();
         let Some(committed) = commit(shared, &batch) else { return };
@@ -74,17 +71,23 @@ pub fn commit_until_closed(shared: &Shared, outcomes: &Outcomes) {
 /// which it can come.
 fn gather(
     (lane, first): (Lane, LeaseOutcome),
-    more: &Outcomes,
+    more: &OutcomeReceivers,
     in_flight: impl Fn() -> usize,
     patience: Duration,
 ) -> Vec<LeaseOutcome> {
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
     let (mut live, mut cost, mut ended) = (lane == Lane::Live, first.cost(), usize::from(first.ends));
     let mut batch = vec![first];
+    // However many live outcomes there are, bulk jobs go on.
+    if live && let Ok(outcome) = more.bulk.try_recv() {
+        cost += outcome.cost();
+        ended += usize::from(outcome.ends);
+        batch.push(outcome);
+    }
     while cost < TOGETHER {
         let more_to_come = ended < in_flight();
-        let next = if more_to_come && !live { more.recv(Some(until)) } else { more.try_recv() };
-        let Some((lane, next)) = next else { break };
+        let deadline = if more_to_come && !live { begun + patience } else { begun };
+        let Some((lane, next)) = more.recv(Some(deadline)) else { break };
         live |= lane == Lane::Live;
         cost += next.cost();
         ended += usize::from(next.ends);
@@ -133,10 +136,17 @@ mod tests {
         LeaseOutcome { lease, weight_each: 1, deed: Deed::TakeBack, dry_run: false, done: Vec::new(), ends }
     }
 
-    /// Senders of the live and the bulk lane.
-    fn channels() -> ([Sender<LeaseOutcome>; 2], Outcomes) {
+    /// An item that costs half of what one commit may.
+    fn half_a_commit() -> Done {
+        let edits = vec![Edit { old: None, new: None }; 8 * TOGETHER / 2];
+        let finding = Finding::TakeBack(Undo { edition: 1, edits, refreshed: Vec::new() });
+        Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, uncharged: 0, finding }
+    }
+
+    /// The live sender, the bulk sender, and their receivers.
+    fn channels() -> ([Sender<LeaseOutcome>; 2], OutcomeReceivers) {
         let ((live_sender, live), (bulk_sender, bulk)) = (unbounded(), unbounded());
-        ([live_sender, bulk_sender], Outcomes { live, bulk })
+        ([live_sender, bulk_sender], OutcomeReceivers { live, bulk })
     }
 
     fn numbers(batch: &[LeaseOutcome]) -> Vec<i64> {
@@ -171,7 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn a_live_outcome_passes_those_of_bulk_jobs() {
+    fn live_outcomes_however_many_leave_bulk_outcomes_a_place() {
+        let ([live, bulk], more) = channels();
+        let costly = |lease| LeaseOutcome { done: vec![half_a_commit()], ..outcome(lease, true) };
+        bulk.send(outcome(9, true)).unwrap();
+        [2, 3].into_iter().for_each(|lease| live.send(costly(lease)).unwrap());
+        assert_eq!(numbers(&gather((Lane::Live, costly(1)), &more, || 9, FOREVER)), [1, 9, 2]);
+    }
+
+    #[test]
+    fn live_outcomes_are_received_before_bulk_outcomes() {
         let ([live, bulk], more) = channels();
         (0..BACKLOG as i64).for_each(|lease| bulk.send(outcome(lease, true)).unwrap());
         live.send(outcome(-1, true)).unwrap();
@@ -180,15 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_end_when_the_workers_of_both_lanes_have_ended() {
-        for first in [0, 1] {
-            let (senders, more) = channels();
-            let mut senders = senders.map(Some);
-            senders[first] = None;
-            let other = senders[1 - first].take().unwrap();
-            assert!(more.recv(Some(Instant::now())).is_none(), "nothing is there yet");
-            other.send(outcome(1, true)).unwrap();
-            drop(other);
+    fn recv_returns_none_once_both_channels_are_closed() {
+        for live_ends_first in [true, false] {
+            let ([live, bulk], more) = channels();
+            let (ended, open) = if live_ends_first { (live, bulk) } else { (bulk, live) };
+            drop(ended);
+            assert!(more.recv(Some(Instant::now())).is_none(), "the other channel is open and empty");
+            open.send(outcome(1, true)).unwrap();
+            drop(open);
             assert_eq!(more.recv(None).map(|(_, next)| next.lease.lease), Some(1));
             assert!(more.recv(None).is_none());
         }
@@ -197,10 +215,7 @@ mod tests {
     #[test]
     fn what_costs_much_is_committed_with_little_else() {
         let ([_live, bulk], more) = channels();
-        let edits = vec![Edit { old: None, new: None }; 8 * TOGETHER / 2];
-        let finding = Finding::TakeBack(Undo { edition: 1, edits, refreshed: Vec::new() });
-        let done = Done { pos: 0, key: Key { item: 1, asked: None }, attempts: 1, uncharged: 0, finding };
-        let costly = |lease| LeaseOutcome { done: vec![done.clone()], ..outcome(lease, true) };
+        let costly = |lease| LeaseOutcome { done: vec![half_a_commit()], ..outcome(lease, true) };
         [2, 3].into_iter().for_each(|lease| bulk.send(costly(lease)).unwrap());
         assert_eq!(numbers(&gather((Lane::Bulk, costly(1)), &more, || 9, FOREVER)), [1, 2]);
     }

@@ -56,6 +56,9 @@ pub struct Settings {
 /// A stop waits so long for what is being analysed.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Capacity of the live lane's channels, in leases.
+const LIVE_CAPACITY: usize = 64;
+
 /// The live lane never waits for the bulk lane; and one item of its own that takes long is not to hold up the others.
 fn live_workers(workers: usize) -> usize {
     workers.max(2)
@@ -123,12 +126,12 @@ impl Engine {
         plan_woken: Receiver<()>,
         prune_woken: Receiver<()>,
     ) -> std::io::Result<()> {
-        let (live, live_work) = bounded(64);
+        let (live, live_work) = bounded(LIVE_CAPACITY);
         // New leases come when a commit has brought some back. With four commits' worth the workers do not run dry while
         // the writer waits for its turn at the processor.
         let (bulk, bulk_work) = bounded((workers * lease::AHEAD).max(4 * commit::LEASES));
-        let (bulk_outcomes, bulk_done) = bounded((workers * 4).max(commit::BACKLOG));
-        let (live_outcomes, live_done) = bounded(64);
+        let (bulk_outcomes, bulk_receiver) = bounded((workers * 4).max(commit::BACKLOG));
+        let (live_outcomes, live_receiver) = bounded(LIVE_CAPACITY);
         self.spawn("prune", move |shared| prune::prune_until_stopped(shared, &prune_woken))?;
         self.spawn("plan", move |shared| plan::plan_until_closed(shared, &plan_woken))?;
         self.spawn("lease", move |shared| lease::lease_until_stopped(shared, &lease_woken, live, bulk))?;
@@ -145,7 +148,7 @@ impl Engine {
             })?;
         }
         drop((bulk_outcomes, live_outcomes));
-        let outcomes = commit::Outcomes { live: live_done, bulk: bulk_done };
+        let outcomes = commit::OutcomeReceivers { live: live_receiver, bulk: bulk_receiver };
         self.spawn("commit", move |shared| commit::commit_until_closed(shared, &outcomes))
     }
 

@@ -27,8 +27,9 @@ pub struct Work {
 
 /// A lease that takes longer than this is committed piece by piece, so that progress shows and little is done again.
 const PIECE: Duration = Duration::from_millis(200);
-/// The same where it costs as much to commit, as [`Finding::cost`]: items may have very many labels.
-const PIECE_COST: usize = 2_048;
+/// The same where it costs as much to commit, as [`Finding::cost`]: items may have very many labels. With
+/// [`super::commit::BACKLOG`] it bounds what outcomes that wait take of memory, but for a single item that costs more.
+const PIECE_COST: usize = 512;
 /// Stored bytes of items read at once.
 const READ_AHEAD: usize = 1 << 20;
 /// Items looked up at once of what another job did.

@@ -1,6 +1,6 @@
 //! The stored form of an item's text: packed, so that reading one costs no parse and no copy of its text.
 //!
-//! Layout, version 1: the version; times and programs; then per transcript its ordinal in `item.transcripts`, program,
+//! Layout, version 1: the version; programs; then per transcript its ordinal in `item.transcripts`, program,
 //! language and blocks. A note stores its text once and its paragraphs are cut out of it again.
 
 use super::codec::{Cursor, Damaged, put, put_bytes, put_signed};
@@ -93,8 +93,8 @@ fn pack_transcripts(out: &mut Vec<u8>, transcripts: &[Transcript], ordinals: imp
     }
 }
 
-/// The format, then the number of programs, which follow.
-fn take_head(from: &mut Reader<'_>) -> Result<u64, Damaged> {
+/// Checks the format and returns the number of programs that follow.
+fn take_program_count(from: &mut Reader<'_>) -> Result<u64, Damaged> {
     if from.rest.take()? != FORMAT {
         return Err(Damaged);
     }
@@ -104,7 +104,7 @@ fn take_head(from: &mut Reader<'_>) -> Result<u64, Damaged> {
 /// The text as a labeller sees it, borrowed from the packed form.
 pub fn document<'a>(kind: Kind, id: &'a str, content: &'a [u8]) -> Result<Document<'a>, Damaged> {
     let mut from = Reader::new(content);
-    for _ in 0..take_head(&mut from)? {
+    for _ in 0..take_program_count(&mut from)? {
         from.take_str()?;
     }
     let mut utterances = Vec::new();
@@ -151,7 +151,8 @@ pub struct Content {
 /// The whole text again; `ids` is the item's list of transcript ids.
 pub fn unpack(kind: Kind, content: &[u8], ids: &[String]) -> Result<Content, Damaged> {
     let mut from = Reader::new(content);
-    let programs = (0..take_head(&mut from)?).map(|_| from.take_str().map(str::to_owned)).collect::<Result<_, _>>()?;
+    let programs =
+        (0..take_program_count(&mut from)?).map(|_| from.take_str().map(str::to_owned)).collect::<Result<_, _>>()?;
     if kind == Kind::Note {
         let text = from.take_str()?.to_owned();
         let transcripts = vec![note_transcript(&text)];

@@ -53,9 +53,9 @@ impl ReadItem<'_> {
 /// Items read together: one look, and no transaction that is open while they are analysed. Its memory serves the next ones.
 #[derive(Debug, Default)]
 pub struct ItemBatch {
-    /// Their ids, one behind the other.
+    /// Ids of all items, concatenated.
     ids: String,
-    /// Their contents, likewise.
+    /// Packed contents of all items, concatenated.
     contents: Vec<u8>,
     items: Vec<Option<Placed>>,
 }
@@ -98,7 +98,7 @@ impl ItemBatch {
         })
     }
 
-    /// What a long item made it take is not kept.
+    /// Empties the batch. Memory that one long item took is given back; ids are 512 bytes at most.
     fn clear(&mut self, bytes: usize) {
         self.items.clear();
         self.ids.clear();
@@ -124,7 +124,7 @@ impl ItemBatch {
     }
 }
 
-/// From the columns kind, id, content, shape, number, transcripts, body.sum, and from what the caller has read already.
+/// From the columns 0 to 3 (kind, id, content, shape), 5 (transcripts) and 6 (body.sum); the caller has read the others.
 fn read_item_from<'a>(row: &'a Row<'_>, number: i64, version: Option<i64>, at: Millis) -> Result<ReadItem<'a>> {
     let damaged = |_| Error::Damaged("item".into());
     let content = row.get_ref(2)?.as_blob().map_err(damaged)?;
@@ -204,7 +204,8 @@ impl Store {
         let array: Vec<Value> = numbers.iter().map(|&number| number.into()).collect();
         let seen = self.writer.seen();
         self.read(|connection| {
-            // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row.
+            // All in one statement, in the order of the array: for neighbours SQLite then goes from row to row. Joined by
+            // `no`: each use of `value` would call the array's function again.
             let mut statement = connection.prepare_cached(
                 "SELECT kind, id, content, shape, no, transcripts, body.sum,
                    version, at, edition, marked, fresh, labels, changes

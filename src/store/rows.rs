@@ -168,32 +168,30 @@ impl Counters {
     }
 }
 
-/// Writes readings of which it is known whether there is one.
+/// Inserts or updates readings; the caller knows which.
 ///
-/// New ones are inserted [`TOGETHER`] at a time: a statement for each, with the cursors that it opens, would make a job a
-/// tenth slower. Until [`PutReading::flush`] the table does not have them, but their items count as touched: what reads
-/// a touched item flushes first. INSERT OR REPLACE would open a savepoint for each row, and an upsert would look for the
-/// row once more.
+/// Inserts [`ROWS_PER_INSERT`] rows with one statement, because each execution opens its cursors again. `put` touches a
+/// new row's item, so a commit calls [`PutReading::flush`] before it reads a touched item, and at its end. INSERT OR
+/// REPLACE would open a savepoint for each row, and an upsert would search for the row twice.
 pub(super) struct PutReading<'a> {
     tx: &'a Tx<'a>,
     insert: CachedStatement<'a>,
-    /// Rows bound to `insert` that are not inserted yet.
+    /// Rows bound to `insert` and not inserted yet.
     waiting: usize,
     update: CachedStatement<'a>,
     fresh: Vec<u8>,
 }
 
-/// Rows of one insertion.
-const TOGETHER: usize = 32;
+const ROWS_PER_INSERT: usize = 32;
 /// Parameters of a row: its columns, and the item once more.
 const PARAMETERS: usize = 6;
 
 impl<'a> PutReading<'a> {
     pub fn new(tx: &'a Tx<'a>) -> Result<PutReading<'a>> {
-        // Rows without an item are left out.
+        // Rows whose last parameter is NULL are skipped: `flush` binds it for those that are not used.
         let first = "INSERT INTO reading (item, fresh, labels, changes, sum) SELECT ?, ?, ?, ?, ? WHERE ? IS NOT NULL";
         let other = "SELECT ?, ?, ?, ?, ? WHERE ? IS NOT NULL";
-        let rows: Vec<&str> = std::iter::once(first).chain([other; TOGETHER - 1]).collect();
+        let rows: Vec<&str> = std::iter::once(first).chain([other; ROWS_PER_INSERT - 1]).collect();
         Ok(PutReading {
             tx,
             insert: tx.prepare_cached(&rows.join(" UNION ALL "))?,
@@ -220,13 +218,13 @@ impl<'a> PutReading<'a> {
             self.insert.raw_bind_parameter(parameter, ToSqlOutput::Borrowed(value))?;
         }
         self.waiting += 1;
-        if self.waiting == TOGETHER { self.flush() } else { Ok(()) }
+        if self.waiting == ROWS_PER_INSERT { self.flush() } else { Ok(()) }
     }
 
-    /// Inserts what is not inserted yet.
+    /// Inserts the rows that wait.
     pub fn flush(&mut self) -> Result<()> {
         if self.waiting > 0 {
-            for row in self.waiting..TOGETHER {
+            for row in self.waiting..ROWS_PER_INSERT {
                 self.insert.raw_bind_parameter((row + 1) * PARAMETERS, Null)?;
             }
             self.waiting = 0;

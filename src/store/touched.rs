@@ -4,7 +4,7 @@
 //! Optimistic concurrency control (Kung and Robinson 1981), with versions by hashed slot. SQLite itself reports each row
 //! of `item` and `reading` that is written (but for a DELETE without WHERE and what REPLACE takes away, which these tables
 //! do not meet: <https://sqlite.org/c3ref/update_hook.html>); a change of an item's text or marks always writes its row of
-//! `item` too. What is rolled back counts as touched: that costs a look, no more.
+//! `item` too. A commit also touches the items of readings that it has not inserted yet. What is rolled back counts as touched: that costs a look, no more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,7 +57,7 @@ impl Touched {
         self.slot(item).load(Ordering::Relaxed) > seen.0
     }
 
-    /// The writer changes a row of the item, or will before it commits.
+    /// Marks the item as changed by the writer's current transaction.
     pub fn touch(&self, item: i64) {
         self.slot(item).store(self.commits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }

@@ -126,7 +126,7 @@ impl Tx<'_> {
         self.touched.since(item, seen)
     }
 
-    /// Whoever has read the item has to read it again: a row of it is about to be written.
+    /// Marks the item as changed, ahead of the write.
     pub fn touch(&self, item: i64) {
         self.touched.touch(item);
     }

@@ -46,7 +46,7 @@ impl Commit<'_> {
                     // As good as read in this transaction.
                     false => stood,
                     true => {
-                        let Some(known) = self.known(item)? else { return plain(Outcome::Gone) };
+                        let Some(known) = self.read_again(item)? else { return plain(Outcome::Gone) };
                         if known.stood.edition != stood.edition {
                             return Ok(Ending::Again { not_before: 0, charged: false, error: None });
                         }
@@ -169,8 +169,8 @@ impl Commit<'_> {
         self.put_reading.put(item, &reading, is_new)
     }
 
-    /// What stands of an item, with what this commit has made of it.
-    pub(super) fn known(&mut self, item: i64) -> Result<Option<Known>> {
+    /// Reads the item in this transaction, with what this commit has written of it.
+    pub(super) fn read_again(&mut self, item: i64) -> Result<Option<Known>> {
         self.put_reading.flush()?;
         Known::of(self.tx, item)
     }

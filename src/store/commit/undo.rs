@@ -19,7 +19,7 @@ impl Commit<'_> {
     ) -> Result<Ending> {
         let item = done.key.item;
         let ended = |code| Entry { code: Entry::code_of(code), attempts: done.attempts, ..Entry::elsewhere() };
-        let Some(Known { text_since, shape, stood }) = self.known(item)? else {
+        let Some(Known { text_since, shape, stood }) = self.read_again(item)? else {
             return Ok(Ending::Entry(ended(Outcome::Gone)));
         };
         let Stood { edition, version, at, marked, reading, .. } = stood;
