@@ -107,7 +107,8 @@ impl Daemon {
             config::Durability::Normal => Durability::Normal,
         };
         let store = Arc::new(Store::open(&config.data_dir, durability)?);
-        // After the database: tokens without one mean that it was lost, so a first start must not leave them alone.
+        // After the database: a token file without a database means a lost database. A first start that fails before
+        // the database exists must not leave token files.
         let access =
             Access::open(&config.data_dir, address.port(), config.hosts.clone(), config.public_url.as_deref())?;
         renew_revision(&store)?;
@@ -385,7 +386,7 @@ pub fn check(flags: Partial, file: Option<PathBuf>, json: bool) -> anyhow::Resul
 
 /// What is wrong with the database; None where there is none and never was.
 fn faults_in(data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
-    let _lock = os::lock_if_there(data_dir).context("the database is checked while no daemon runs")?;
+    let _lock = os::lock_if_there(data_dir).context("cannot check the database")?;
     Ok(match contents(data_dir, &MARKERS)? {
         Contents::Nothing => None,
         Contents::Lost(why) => Some(vec![why]),

@@ -69,7 +69,7 @@ pub fn lock(data_dir: &Path) -> Result<Lock, LockError> {
     Ok(Lock { _file: file })
 }
 
-/// Keeps daemons from the data directory, and writes nothing: None where no daemon ever used it.
+/// Locks the data directory without writing to it. None if it has no lock file: no daemon ever used it.
 pub fn lock_if_there(data_dir: &Path) -> Result<Option<Lock>, LockError> {
     let path = data_dir.join("lock");
     let failed = |source| LockError::File { path: path.clone(), source };

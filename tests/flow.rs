@@ -337,7 +337,7 @@ fn an_item_whose_stored_text_is_damaged_fails_alone() {
     assert!(house.failed.try_recv().is_err() && !house.engine.stopping());
     assert_eq!(house.ended(single(&house, "p007")).state, JobState::CompletedWithFailures);
     assert_eq!(house.ended(single(&house, "p000")).state, JobState::Completed);
-    // Each is named twice: it does not decode, and is not what its sum was made of.
+    // Each is named twice: it does not decode, and does not match its checksum.
     let faults = house.store.check().unwrap();
     let named = |word: &str| faults.iter().filter(|fault| fault.contains(word)).count();
     assert_eq!((named("body.content does not decode"), named("body.sum"), faults.len()), (2, 2, 4), "{faults:?}");

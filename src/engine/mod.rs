@@ -170,8 +170,14 @@ impl Engine {
         let patience = Instant::now() + STOP_PATIENCE;
         while threads.iter().any(|thread| !thread.is_finished()) {
             if Instant::now() > patience {
-                // It cannot be ended; with the process it ends, and its item goes back at the next start.
-                warn!("an item is still being analysed: it is not waited for");
+                // They end with the process. Their leases go back at the next start.
+                let unfinished = threads.iter().filter(|thread| !thread.is_finished());
+                let names: Vec<&str> = unfinished.filter_map(|thread| thread.thread().name()).collect();
+                warn!(
+                    "stop: {} did not end within {} s; the next start repeats what is not committed",
+                    names.join(", "),
+                    STOP_PATIENCE.as_secs()
+                );
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));

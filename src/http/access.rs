@@ -75,7 +75,7 @@ impl Caller {
     /// `serve` itself, printing a login link to its own terminal.
     pub const TERMINAL: Caller = Caller { name: "terminal", may: Right::All, token: 0 };
     const ANYONE: Caller = Caller { name: "anyone", may: Right::Nothing, token: 0 };
-    /// The holder of requests that no token stands behind.
+    /// The holder of requests without a valid token, session or link.
     pub const STRANGER_HOLDER: usize = TOKENS.len();
     const SOCKET_HOLDER: usize = TOKENS.len() + 1;
 
@@ -148,8 +148,8 @@ pub enum AccessError {
     #[error("{} {fault}. Remove it, and the next start makes a new one", path.display())]
     NoToken { path: PathBuf, fault: TokenFault },
     #[error(
-        "the new token is in {} and works, and the old one does not; but the disk did not confirm it ({source}): after a \
-         power cut the old one may be back. Rotate again when the disk works", path.display()
+        "the new token is in {} and works, the old one is invalid, but the fsync of the directory failed ({source}): a \
+         power cut may bring the old token back; rotate again when the disk works", path.display()
     )]
     Unconfirmed { path: PathBuf, source: io::Error },
     #[error("{0:?} is no token: there are token, token.read and token.metrics")]

@@ -1,5 +1,5 @@
-//! What the gate has to know of a request before it takes a handler: what the call costs, whose it is, and whether its
-//! body matters. The handler checks the caller again, so nobody is let in here.
+//! Decides from the head of a request what the call costs, whose share of the handlers it uses, and whether its body is
+//! needed. This grants no access: the handler checks the caller again.
 
 use super::Context;
 use super::access::{Access, Asking, Caller};
@@ -31,7 +31,7 @@ pub fn admit(context: &Context, head: &HeadView<'_>) -> Admission {
     caller.map_or(refused, |caller| Admission { load: route.load, holder: caller.holder(), needs_body: true })
 }
 
-/// Whoever has a link with a good ticket needs no token. The link is for this host all the same.
+/// The caller of a link with a valid ticket, which replaces the token. The Host header must still be allowed.
 pub fn by_link(access: &Access, asking: &Asking<'_>, query: &Query, now: Millis) -> Option<Caller> {
     let ticket = query.peek("ticket").filter(|_| matches!(asking.method, "GET" | "HEAD"))?;
     access.check_host(asking).ok()?;

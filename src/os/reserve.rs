@@ -89,7 +89,7 @@ impl Reserve {
         if std::mem::take(&mut *kept)
             && let Err(error) = self.cut_to_half()
         {
-            log::warn!("{} stays as it is: {error}", self.path.display());
+            log::warn!("cannot release half of {}: {error}", self.path.display());
         }
     }
 
@@ -106,7 +106,7 @@ impl Reserve {
         if let Err(error) = &removed
             && error.kind() != io::ErrorKind::NotFound
         {
-            log::warn!("{} stays: {error}", self.path.display());
+            log::warn!("cannot remove {}: {error}", self.path.display());
         }
         removed.is_ok()
     }

@@ -1,8 +1,8 @@
-//! `check`: everything that a verb decodes is decoded, everything that is counted is counted again, and what one table
-//! says is compared with what others say. It only reads.
+//! `check`: decodes every value that a call decodes, recounts every counter, and compares the tables with each other.
+//! It only reads.
 //!
-//! A finding names the table, the row and the column. What is damaged in one part does not keep the others from being
-//! checked, as far as they can be read.
+//! A finding names the table, the row and the column. Damage in one part does not stop the check of the others, as far
+//! as they can be read.
 
 mod catalogue;
 mod history;
@@ -43,7 +43,7 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
     part(faults, "integrity_check", |faults| integrity(connection, faults))?;
     let known = match Known::load(connection, faults) {
         Err(Error::Damaged(why)) => {
-            faults.push(format!("{why}: without the names nothing else can be checked"));
+            faults.push(format!("{why}; the other tables are not checked, because they refer to these names"));
             return Ok(());
         }
         known => known?,
@@ -60,7 +60,7 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
 fn part(faults: &mut Faults, name: &str, check: impl FnOnce(&mut Faults) -> Result<()>) -> Result<()> {
     match check(faults) {
         Err(Error::Damaged(why)) => {
-            faults.push(format!("{name}: the rest of it cannot be read ({why})"));
+            faults.push(format!("{name}: cannot check the remaining rows: {why}"));
             Ok(())
         }
         checked => checked,
@@ -147,7 +147,7 @@ fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
     while let Some(row) = rows.next()? {
         let (table, row, other): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let row = row.map_or_else(|| "a row".to_owned(), |row| format!("row {row}"));
-        faults.push(format!("{table}: {row} names a row of {other} that is not there"));
+        faults.push(format!("{table}: a foreign key of {row} refers to a missing row of {other}"));
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use super::{Error, FILE, Result};
 pub enum Contents {
     /// No database, and no sign that there ever was one.
     Nothing,
-    /// A database file. Whether it can be used, [`super::Store::open`] tells. With damage in its write-ahead log where
-    /// that takes back commits: what it is.
+    /// A database file; [`super::Store::open`] checks whether it is usable. The text describes damage in the
+    /// write-ahead log that loses commits; None if no commit is lost.
     Database(Option<String>),
     /// The database is missing, empty or cut off: which, and how to go on.
     Lost(String),

@@ -125,8 +125,8 @@ pub(super) enum Folded {
     Failed,
 }
 
-/// Folds the log and cuts it to nothing, unless a reader still needs it after `readers_may`: that is left for another
-/// time, so that no verb waits for somebody's export and the shutdown does not take long.
+/// Checkpoints the whole log and truncates it to 0 bytes. Waits at most `readers_may` for readers, then gives up with
+/// [`Folded::Busy`] until a later time: no call waits for a client's export, and shutdown stays short.
 ///
 /// # Errors
 ///

@@ -53,7 +53,7 @@ fn check_finds_planted_damage() {
         ("UPDATE change SET no = no - 1", "out of order"),
         ("UPDATE change SET job = 9", "change 5: change.job 9 was never made"),
         ("UPDATE change SET revision = 9", "change 5: change.revision 9 is not there"),
-        ("UPDATE reading SET changes = x'' WHERE item = 1", "reading.changes of item 1 does not know of it"),
+        ("UPDATE reading SET changes = x'' WHERE item = 1", "reading.changes of item 1 does not list it"),
         ("UPDATE reading SET changes = x'80' WHERE item = 1", "item 1: reading.changes does not decode"),
         ("UPDATE reading SET changes = x'0212' WHERE item = 1", "item 1: reading.changes names change 9, which is not"),
         (
@@ -77,7 +77,7 @@ fn check_finds_planted_damage() {
         ),
         ("UPDATE item SET transcripts = '[' WHERE no = 1", "item 1: item.transcripts does not decode"),
         ("UPDATE item SET version = 1 WHERE no = 1", "item 1: item.version is there"),
-        ("UPDATE item SET at = NULL, shape = NULL WHERE no = 1", "item 1: item.at says that it is erased"),
+        ("UPDATE item SET at = NULL, shape = NULL WHERE no = 1", "item 1: item.at or item.shape is NULL"),
         (
             "UPDATE body SET content = CAST(replace(content, x'0170', x'0171') AS BLOB)",
             "item 1: body.content names other programs",
@@ -114,12 +114,15 @@ fn check_finds_planted_damage() {
         ("UPDATE job SET errors = 1 WHERE id = 1", "job 1: job.errors"),
         ("UPDATE job SET weight = weight + 1 WHERE id = 1", "job 1: the columns of job say"),
         ("UPDATE job SET weight_done = weight + 1 WHERE id = 1", "job 1: job.weight_done"),
-        ("UPDATE tally SET word = 'charged'", "job 1: tally: tally.word \"charged\" is no outcome"),
-        ("UPDATE task SET reason = 'errors' WHERE job = 2", "task.reason \"errors\" is no reason"),
+        ("UPDATE tally SET word = 'charged'", "job 1: tally: unknown outcome \"charged\" in tally.word"),
+        ("UPDATE task SET reason = 'errors' WHERE job = 2", "unknown task.reason \"errors\""),
         ("UPDATE task SET item = 2 WHERE job = 2", "task.item and task.asked are not those of chunk.keys"),
         ("UPDATE task SET entry = x'ff' WHERE job = 2", "task.entry does not decode"),
         ("UPDATE chunk SET keys = CAST(x'12' || substr(keys, 2) AS BLOB) WHERE job = 1", "chunk.keys names item 9"),
-        ("UPDATE result SET entries = CAST(x'0b' || substr(entries, 2) AS BLOB) WHERE job = 1", "11 is no outcome"),
+        (
+            "UPDATE result SET entries = CAST(x'0b' || substr(entries, 2) AS BLOB) WHERE job = 1",
+            "unknown outcome code 11",
+        ),
         // Code, attempts, edition, version, change.
         (
             "UPDATE result SET entries = CAST(x'0201040002' || substr(entries, 6) AS BLOB) WHERE job = 1",
@@ -127,7 +130,7 @@ fn check_finds_planted_damage() {
         ),
         (
             "UPDATE result SET entries = CAST(x'0201020012' || substr(entries, 6) AS BLOB) WHERE job = 1",
-            "change 9 is not there",
+            "change 9 is missing",
         ),
         ("UPDATE daemon SET pruned_change = 99", "daemon.pruned_change is 99"),
         ("UPDATE daemon SET epoch = 0", "daemon.epoch is 0"),
@@ -154,7 +157,7 @@ fn check_finds_a_label_that_nothing_can_have_made() {
         ("00000002016400050202", 10, "topic 2 is not there"),
         ("00000101016400050202", 10, "body.content has no such block"),
         ("00010001016400050202", 10, "body.content has no such block"),
-        ("00000001016300050202", 10, "change 1 in change.entries left something else there"),
+        ("00000001016300050202", 10, "after change 1 in change.entries the label differs"),
         ("00000001016400050204", 10, "revision 2 is not there"),
         ("00000001016400051202", 10, "job 9 was never made"),
         ("01000001", 8, "a human label names a job or a revision"),
@@ -213,7 +216,7 @@ fn a_text_that_the_disk_has_changed_is_not_analysed() {
     assert!(matches!(document(1), Err(Error::Damaged(_))), "{:?}", document(1));
     assert_eq!(document(2), Ok(1));
     let faults = desk.store.check().unwrap();
-    let wanted = "body of item 1: body.content, item.transcripts or item.version is not what body.sum was made of";
+    let wanted = "body of item 1: body.content, item.transcripts or item.version does not match the checksum body.sum";
     assert_eq!(faults, [wanted]);
 }
 

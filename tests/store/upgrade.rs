@@ -133,7 +133,7 @@ fn rows_of_schema_3_get_their_sums_when_they_are_written() {
     assert_eq!(sums("SELECT count(*) FROM reading WHERE sum IS NULL"), 0);
     assert_eq!(sums("SELECT count(*) FROM job WHERE sum IS NULL"), 0);
     desk.raw().execute_batch("UPDATE job SET name = 'x'").unwrap();
-    assert_eq!(desk.store.check().unwrap(), ["job of id 1: one of its columns is not what job.sum was made of"]);
+    assert_eq!(desk.store.check().unwrap(), ["job of id 1: one of its columns does not match the checksum job.sum"]);
 }
 
 #[test]

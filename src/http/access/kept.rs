@@ -53,7 +53,7 @@ pub(super) fn load(dir: &Path, tokens: &[String; 3], sessions: &mut Shelf<Right>
     }
 }
 
-/// What stands on the shelf.
+/// The open sessions, as they are written to the file.
 pub(super) fn list(tokens: &[String; 3], sessions: &Shelf<Right>) -> Vec<Kept> {
     sessions
         .held()

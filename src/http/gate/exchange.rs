@@ -32,7 +32,7 @@ pub struct Exchange {
     answer_ended: bool,
     client_gone: bool,
     bounds: Bounds,
-    /// Since when the client is waited for, or when it last kept the pace.
+    /// When the daemon began to wait for the client, or when the client last completed `pace` bytes.
     since: Instant,
     /// Bytes that the client sent and read since then.
     moved: usize,

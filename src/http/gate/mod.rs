@@ -21,10 +21,10 @@
 //! - A client that sends to a handler or reads from one has to keep a pace: [`Limits::pace`] bytes in
 //!   each [`Limits::idle`] in which the daemon waits for it. Otherwise its body is cut short, or its
 //!   answer ends.
-//! - A token, with all sessions and links that it opened, is one client: its holder has at most three
-//!   quarters of the short and of the long places, half of the line, and [`Limits::bodies`] bodies in
-//!   the making. Addresses say nothing: on loopback all clients have the same, and beyond it a proxy
-//!   is expected.
+//! - A token, with all its sessions and links, is one holder. A holder gets at most three quarters of
+//!   the short places and of the long places, and half of the line. At most [`Limits::bodies`] of its
+//!   bodies are collected at a time. Client addresses do not help: on loopback all clients have the
+//!   same address, and other clients are expected behind a proxy.
 //!
 //! # What handlers must know
 //!
@@ -105,14 +105,14 @@ pub struct Limits {
     pub body_bytes: usize,
     /// From the end of the head to the end of such a body.
     pub body_time: Duration,
-    /// Bytes of such a body that earn it a second more.
+    /// Such a body gets one more second each time this many bytes have arrived.
     pub body_rate: usize,
     /// Bodies of one holder that are collected at a time; the oldest makes room.
     pub bodies: usize,
     /// A client that is waited for during this time must have sent or read [`Limits::pace`] bytes.
     pub idle: Duration,
     pub pace: usize,
-    /// Of an answer that the client has not read: so much is taken from tiny_http. The handler of a
+    /// Bytes of an answer that the gate takes from tiny_http ahead of the client. The handler of a
     /// smaller answer is free at once, however slowly the client reads.
     pub answer_ahead: usize,
 }

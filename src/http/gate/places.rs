@@ -5,10 +5,10 @@
 
 use super::head::Via;
 
-/// What a call takes of the daemon while it is answered.
+/// How long a call may keep a handler busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// Tells the state of the daemon, in milliseconds.
+    /// Reports the state of the daemon; the handler needs milliseconds.
     Watch,
     /// The body is small, and so is the work.
     Short,

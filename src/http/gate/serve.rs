@@ -350,7 +350,8 @@ impl Server {
         }
     }
 
-    /// Makes room for one more body of this holder. An honest body is there within moments, so the oldest is a slow one.
+    /// Makes room for one more body of this holder: at the limit, refuses its oldest body. Other bodies are complete
+    /// within moments, so the oldest one is a slow one.
     fn end_oldest_of(&mut self, holder: usize, now: Instant) {
         let of_holder = || self.collecting.iter().filter(|(_, one)| one.admission.holder == holder);
         if of_holder().count() < self.limits.bodies {
@@ -392,7 +393,7 @@ impl Server {
     /// Gives free places to the first waiting requests that fit, and refuses those that waited too long.
     fn call_in(&mut self, now: Instant) {
         let mut at = 0;
-        // Those that were found without a place: no later one like them has any.
+        // Places that `find` refused in this pass: a later request for the same place and listener would be refused too.
         let mut without: Vec<(Place, Via)> = Vec::new();
         while let Some(first) = self.line.get(at) {
             let (wanted, via) = (first.wanted, first.request.upload.via());

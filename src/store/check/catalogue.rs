@@ -81,7 +81,7 @@ impl Revisions {
         if revisions.last < 0 {
             faults.push("revision: revision 0, the empty one, is not there".into());
         }
-        // Without one of the revisions, what follows from all of them is not known.
+        // Both tables are derived from all revisions, so they cannot be checked if one revision does not parse.
         if is_complete {
             compare(connection, "ruleset", "SELECT revision, program, hash FROM ruleset", hashes, faults)?;
             compare(connection, "held", "SELECT program, topic, since FROM held", held, faults)?;

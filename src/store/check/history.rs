@@ -47,8 +47,8 @@ impl<'a> Rows<'a> {
 
     /// What disagrees between an item's labels, its list of changes and the history.
     ///
-    /// The last change of a place says what stands there, where no later one was pruned: pruned numbers are at most
-    /// `daemon.pruned_change`.
+    /// The last change of a place must match the label there, unless a later change of the place may be pruned: pruned
+    /// changes have numbers up to `daemon.pruned_change`.
     pub fn faults_of(&mut self, known: &Known, item: i64, labels: &[Label], changes: &[i64]) -> Vec<String> {
         let mut faults = Vec::new();
         let mut last: BTreeMap<Place, (i64, Option<Label>)> = BTreeMap::new();
@@ -87,7 +87,7 @@ impl<'a> Rows<'a> {
                 let place = known.place(label.place);
                 faults.push(match no {
                     0 => format!("reading.labels, {place}: no change in change.entries put it there"),
-                    no => format!("reading.labels, {place}: change {no} in change.entries left something else there"),
+                    no => format!("reading.labels, {place}: after change {no} in change.entries the label differs"),
                 });
             }
         }
@@ -135,8 +135,7 @@ pub(super) fn history(connection: &Connection, known: &Known, faults: &mut Fault
             let list: Option<Vec<u8>> = listed.query_row([change.item], |row| row.get(0)).optional()?;
             // One that does not decode was reported with its item.
             if unpack_change_nos(&list.unwrap_or_default()).is_ok_and(|list| !list.contains(&change.no)) {
-                faults
-                    .push(format!("change {}: reading.changes of item {} does not know of it", change.no, change.item));
+                faults.push(format!("change {}: reading.changes of item {} does not list it", change.no, change.item));
             }
         }
     }

@@ -80,7 +80,7 @@ impl Items<'_> {
             return if is_bare {
                 Ok(())
             } else {
-                Err("item.at says that it is erased, and rows of it are left".into())
+                Err("item.at or item.shape is NULL, as after an erasure, but other data of the item remains".into())
             };
         };
         let shape = self.known.names.shape(shape).ok_or_else(|| format!("item.shape {shape} is not there"))?;

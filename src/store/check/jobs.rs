@@ -200,7 +200,7 @@ impl Jobs<'_> {
     /// What is wrong with what came of one item.
     fn fault_of(&mut self, job: JobId, pos: i64, entry: &Entry) -> Result<Option<String>> {
         if entry.outcome().is_err() {
-            return Ok(Some(format!("{} is no outcome", entry.code)));
+            return Ok(Some(format!("unknown outcome code {}", entry.code)));
         }
         for refreshed in &entry.refreshed {
             if !self.known.names.has_program(refreshed.program) {
@@ -221,7 +221,7 @@ impl Jobs<'_> {
         if !(0..=edition).contains(&entry.edition) {
             return Ok(Some(format!("edition {} is above item.edition, {edition}", entry.edition)));
         }
-        // With an item that was erased since, its changes went; that raised its edition.
+        // An item that was erased since has a higher edition, and its changes are gone.
         if entry.change == 0 || entry.edition < edition {
             return Ok(None);
         }
@@ -231,7 +231,7 @@ impl Jobs<'_> {
                 row.by.job == job && row.change(entry.change).is_some_and(|change| change.item == key.item)
             }),
         };
-        Ok((!is_there).then(|| format!("change {} is not there, or another job's or item's", entry.change)))
+        Ok((!is_there).then(|| format!("change {} is missing, or belongs to another job or item", entry.change)))
     }
 
     fn tasks(&mut self, connection: &Connection) -> Result<()> {
@@ -247,7 +247,7 @@ impl Jobs<'_> {
                 Some(TaskState::Quarantined) => tally.quarantined += 1,
                 Some(TaskState::Running) => tally.running += 1,
                 Some(TaskState::Pending | TaskState::Cancelled) => {}
-                None => self.fault(job, format!("task {pos}: task.state {state:?} is no state")),
+                None => self.fault(job, format!("task {pos}: unknown task.state {state:?}")),
             }
             let entry: Option<Vec<u8>> = row.get(4)?;
             let entry = match entry.map(|entry| unpack_entries(&entry)) {
@@ -264,7 +264,7 @@ impl Jobs<'_> {
             if let Some(reason) = row.get::<_, Option<String>>(3)? {
                 tally.count(&reason);
                 if Reason::from_word(&reason).is_none() {
-                    self.fault(job, format!("task {pos}: task.reason {reason:?} is no reason"));
+                    self.fault(job, format!("task {pos}: unknown task.reason {reason:?}"));
                 }
             } else if let Some(outcome) = entry.as_ref().and_then(|entry| entry.outcome().ok().flatten()) {
                 tally.count(outcome.as_str());
@@ -312,7 +312,7 @@ impl Jobs<'_> {
                 self.fault(id, "job.errors is not tally.n of the reason error");
             }
             if !(0..=stored.weight).contains(&row.get(11)?) {
-                self.fault(id, "job.weight_done is more than job.weight");
+                self.fault(id, "job.weight_done is not between 0 and job.weight");
             }
             let counted = self.counted.remove(&id).unwrap_or_default();
             // Of a pruned job the summary is all that is left.
@@ -336,7 +336,7 @@ impl Jobs<'_> {
                 _ => false,
             };
             if !is_known {
-                self.fault(job, format!("tally: tally.word {word:?} is no {what}"));
+                self.fault(job, format!("tally: unknown {what} {word:?} in tally.word"));
             }
             words.entry(job).or_default().insert(word, row.get(2)?);
         }

@@ -30,7 +30,7 @@ fn each(connection: &Connection, sql: &str, table: &str, key: &[&str], faults: &
             names.push(format!("{column} {}", row.get::<_, i64>(at)?));
         }
         let of = if table == "body" { "body.content, item.transcripts or item.version" } else { "one of its columns" };
-        faults.push(format!("{table} of {}: {of} is not what {table}.sum was made of", names.join(", ")));
+        faults.push(format!("{table} of {}: {of} does not match the checksum {table}.sum", names.join(", ")));
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(super) fn names(names: &Names, faults: &mut Faults) {
             bad("programs", &format!("names program {id:?}, which the table program does not have"));
         }
         if shape.media.is_some() != (shape.kind == crate::model::Kind::Conversation) {
-            bad("media", "is of another kind of item");
+            bad("media", "is set for a note, or missing for a conversation");
         }
     }
 }
