@@ -65,7 +65,7 @@ pub fn contents(dir: &Path, markers: &[&str]) -> Result<Contents> {
 }
 
 /// The header of a file, all of it where it is shorter; and how long it is.
-fn first_bytes(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+pub(super) fn first_bytes(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     let mut first = Vec::new();
     let bytes = fs::metadata(path)?.len();
     File::open(path)?.take(Header::LENGTH as u64).read_to_end(&mut first)?;

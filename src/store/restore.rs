@@ -36,6 +36,9 @@ impl Header {
         if first.len() < Header::LENGTH {
             return unusable(format!("it is cut off after {} bytes", first.len()));
         }
+        if let Some(fault) = Header::format_fault(first) {
+            return unusable(format!("it is damaged: {fault}"));
+        }
         if number(68) != i64::from(APPLICATION_ID) {
             return unusable("it is a SQLite database of another program".into());
         }
@@ -54,6 +57,12 @@ impl Header {
             size => size,
         };
         Ok(Header { bytes: u64::try_from(page * number(28)).unwrap_or(0) })
+    }
+
+    /// What is wrong with the format version for writing. SQLite writes 1 or 2, and opens a file with a higher one read-only.
+    pub(super) fn format_fault(first: &[u8]) -> Option<String> {
+        let version = *first.get(18).filter(|version| **version > 2)?;
+        Some(format!("byte 18 of its header (the format version for writing) is {version}, not 1 or 2"))
     }
 
     /// Whether a file is as SQLite makes it before its first table: neither a schema nor an owner.
@@ -143,6 +152,7 @@ mod tests {
             told(Header::read(&first).unwrap_err())
         };
         assert!(with(0, b'X').contains("not a SQLite database"));
+        assert!(with(18, 0x12).contains("byte 18 of its header"));
         assert!(with(68, 0).contains("another program"));
         assert!(with(60, 1).contains("newer relabeld"));
         assert!(with(63, 0).contains("no schema"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, MAIN_DB};
 
 use super::{Durability, Error, Result, sums, upgrade, with_system_error};
 
@@ -76,6 +76,13 @@ fn prepare_with(connection: &mut Connection, path: &Path, durability: Durability
     connection.busy_timeout(PATIENCE).map_err(wrong)?;
     // Before the first table is made, or it has no effect.
     let Recognised { fresh, version } = recognise(connection, path)?;
+    if connection.is_readonly(MAIN_DB).map_err(wrong)? {
+        return Err(Error::Unusable(format!(
+            "{} cannot be written: the file or its file system is read-only, or byte 18 of its header is damaged; run \
+             `relabeld check`",
+            path.display()
+        )));
+    }
     if fresh {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrong)?;
     }

@@ -215,6 +215,28 @@ fn a_database_that_is_lost_is_a_fault_and_no_daemon_begins_anew_over_it() {
     }
 }
 
+#[test]
+fn a_damaged_format_version_is_a_fault_and_stops_a_start() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("data");
+    let daemon = Daemon::on(&dir, &[]);
+    daemon.import(&[BACK, NOTE, QUIET].map(str::to_owned));
+    assert_eq!(daemon.stop(), Some(0));
+    let database = dir.join("relabeld.db");
+    let mut bytes = fs::read(&database).unwrap();
+    assert_eq!(bytes[18], 2);
+    bytes[18] |= 0x10;
+    fs::write(&database, bytes).unwrap();
+    checked(&dir).exits(1).tells(&["relabeld.db: byte 18 of its header", "is 18, not 1 or 2"]);
+    let serve = run(relabeld().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&dir));
+    serve.exits(1).warns(&[
+        &database.display().to_string(),
+        "cannot be written",
+        "byte 18 of its header",
+        "relabeld check",
+    ]);
+}
+
 /// A first start makes the lock, the database and its log, and last the tokens.
 #[test]
 fn a_first_start_that_ended_at_any_point_can_be_repeated() {

@@ -7,8 +7,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Faults, all};
+use crate::store::restore::Header;
 use crate::store::schema::{self, Recognised, VERSION};
-use crate::store::{Error, FILE, Result, log_file, system_calls, with_system_error};
+use crate::store::{Error, FILE, Result, data_dir, log_file, system_calls, with_system_error};
 
 /// All that may stand for something else in the path of a `file:` URI.
 const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
@@ -21,6 +22,9 @@ pub fn check_directory(dir: &Path) -> Result<Faults> {
     let mut faults = Faults::new();
     let log = log_file::read(&path).map_err(|error| Error::Unusable(format!("cannot read {FILE}-wal: {error}")))?;
     faults.extend(log.fault);
+    // SQLite looks at it only to write.
+    let first = data_dir::first_bytes(&path).map(|(first, _)| first).unwrap_or_default();
+    faults.extend(Header::format_fault(&first).map(|fault| format!("{FILE}: {fault}")));
     let connection = open(&path, log.usable > 0)
         .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
     match schema::recognise(&connection, &path)? {
