@@ -42,11 +42,12 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
     }
     part(faults, "integrity_check", |faults| integrity(connection, faults))?;
     let known = match Known::load(connection, faults) {
-        Err(Error::Damaged(why)) => {
+        Ok(known) => known,
+        Err(error) => {
+            let why = damage(error)?;
             faults.push(format!("{why}; the other tables are not checked, because they refer to these names"));
             return Ok(());
         }
-        known => known?,
     };
     part(faults, "key", |faults| keys::keys(connection, faults))?;
     part(faults, "change", |faults| history::history(connection, &known, faults))?;
@@ -58,12 +59,20 @@ fn all(connection: &Connection, faults: &mut Faults) -> Result<()> {
 
 /// Damage that ends a part is one more finding.
 fn part(faults: &mut Faults, name: &str, check: impl FnOnce(&mut Faults) -> Result<()>) -> Result<()> {
-    match check(faults) {
-        Err(Error::Damaged(why)) => {
-            faults.push(format!("{name}: cannot check the remaining rows: {why}"));
-            Ok(())
-        }
-        checked => checked,
+    if let Err(error) = check(faults) {
+        faults.push(format!("{name}: cannot check the remaining rows: {}", damage(error)?));
+    }
+    Ok(())
+}
+
+/// The text of an error that is damage; other errors end the check. In a damaged table a row can be listed and not be
+/// found by its key.
+fn damage(error: Error) -> Result<String> {
+    match error {
+        Error::Damaged(why) => Ok(why),
+        Error::DamagedJob { id, what } => Ok(format!("job {id}: {what}")),
+        Error::NotFound(what) => Ok(format!("{what} is listed, but cannot be found by its key")),
+        other => Err(other),
     }
 }
 
@@ -150,4 +159,25 @@ fn integrity(connection: &Connection, faults: &mut Faults) -> Result<()> {
         faults.push(format!("{table}: a foreign key of {row} refers to a missing row of {other}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_listed_and_not_found_is_a_finding_and_a_failed_disk_is_an_error() {
+        let mut faults = Faults::new();
+        part(&mut faults, "job", |_| Err(Error::NotFound("job 3".into()))).unwrap();
+        part(&mut faults, "sum", |_| Err(Error::Damaged("result".into()))).unwrap();
+        assert_eq!(
+            faults,
+            [
+                "job: cannot check the remaining rows: job 3 is listed, but cannot be found by its key",
+                "sum: cannot check the remaining rows: result",
+            ]
+        );
+        let failed = part(&mut faults, "item", |_| Err(Error::Io("Input/output error".into())));
+        assert_eq!(failed, Err(Error::Io("Input/output error".into())));
+    }
 }

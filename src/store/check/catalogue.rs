@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
-use super::Faults;
+use super::{Faults, damage};
 use crate::label::{PhraseNo, Revision, TopicNo};
 use crate::store::catalogue::{hash_rules, revision_by_no, topics_by_program};
-use crate::store::{Error, Names, Result};
+use crate::store::{Names, Result};
 
 /// The phrases of a topic, in order.
 type Phrases = Arc<[PhraseNo]>;
@@ -37,12 +37,12 @@ impl Revisions {
             }
             revisions.last = no;
             let stored = match revision_by_no(connection, no) {
-                Err(Error::Damaged(why)) => {
-                    faults.push(format!("revision {no}: {why}"));
+                Ok(stored) => stored,
+                Err(error) => {
+                    faults.push(format!("revision {no}: {}", damage(error)?));
                     is_complete = false;
                     continue;
                 }
-                stored => stored?,
             };
             let unknown = |what: &str, id: &str| {
                 format!("revision {no}: revision.catalogue names {what} {id:?}, which the table {what} does not have")
