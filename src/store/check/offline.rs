@@ -22,8 +22,9 @@ pub fn check_directory(dir: &Path) -> Result<Faults> {
     let mut faults = Faults::new();
     let log = log_file::read(&path).map_err(|error| Error::Unusable(format!("cannot read {FILE}-wal: {error}")))?;
     faults.extend(log.fault);
-    // SQLite looks at it only to write.
-    let first = data_dir::first_bytes(&path).map(|(first, _)| first).unwrap_or_default();
+    // A read-only connection ignores this byte.
+    let (first, _) = data_dir::first_bytes(&path)
+        .map_err(|error| Error::Unusable(format!("cannot read {}: {error}", path.display())))?;
     faults.extend(Header::format_fault(&first).map(|fault| format!("{FILE}: {fault}")));
     let connection = open(&path, log.usable > 0)
         .map_err(|error| Error::Unusable(format!("cannot open {}: {error}", path.display())))?;
